@@ -1,0 +1,251 @@
+"""The two contracts: autoencoders turn images into codes and back, samplers draw new codes."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from abc import ABCMeta, abstractmethod
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latentgen.utils._images import (
+    flatten_images,
+    infer_layout,
+    warn_unusual_range,
+)
+
+
+class BaseAutoencoder(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Images to latent codes and back.
+
+    An implementer has a parameter ``image_shape`` and writes three hooks:
+    ``_fit_images(X, y, layout)`` trains on flat images and sets every fitted attribute,
+    ``_encode(X)`` gives float32 codes of flat images, and ``_decode(Z, out)`` fills `out`,
+    flat pixels of the fitted dtype. Layouts, dtypes and checks are done here, once.
+
+    Attributes
+    ----------
+    layout_ : ImageLayout
+        Layout and dtype of the images seen during ``fit``.
+    image_shape_ : tuple of int
+        (C, H, W).
+    latent_dim_ : int
+        Number of values in a code.
+    """
+
+    @abstractmethod
+    def _fit_images(self, X, y, layout): ...
+
+    @abstractmethod
+    def _encode(self, X): ...
+
+    @abstractmethod
+    def _decode(self, Z, out): ...
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train on images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Unsigned bytes in [0, 255] or floats in [0, 1]. A `numpy.memmap` is read batch by
+            batch.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            Fitted autoencoder.
+
+        Raises
+        ------
+        ValueError
+            If the images cannot be read as such, or if training diverges.
+        """
+        X, layout = self._check_images(X)
+        self._fit_images(X, y, layout)
+        self.layout_ = layout
+        self.image_shape_ = layout.image_shape
+        return self
+
+    def transform(self, X):
+        """Encode images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, latent_dim), dtype float32
+            Latent codes.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape than those seen during ``fit``.
+        """
+        check_is_fitted(self)
+        return self._encode(self._check_images(X, reset=False))
+
+    def inverse_transform(self, X):
+        """Decode latent codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Latent codes.
+
+        Returns
+        -------
+        X_images : ndarray
+            Images in the layout, dtype and range of those seen during ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If the codes do not have ``latent_dim`` columns.
+        """
+        check_is_fitted(self)
+        Z = check_array(X, dtype=np.float32, estimator=self, input_name="X")
+        if Z.shape[1] != self.latent_dim_:
+            raise ValueError(
+                f"Expected codes of shape (n_samples, {self.latent_dim_}), got {Z.shape}. "
+                "Pass what 'transform' or a sampler fitted on it returns."
+            )
+        out = np.empty((len(Z), self.n_features_in_), dtype=self.layout_.dtype)
+        self._decode(Z, out)
+        return out.reshape(len(Z), *self.layout_.shape)
+
+    def reconstruct(self, X):
+        """Encode images and decode the codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+
+        Returns
+        -------
+        X_images : ndarray
+            Reconstructions in the layout, dtype and range of the images seen during ``fit``.
+        """
+        return self.inverse_transform(self.transform(X))
+
+    def _check_images(self, X, *, reset=True):
+        """Flatten and check images; with `reset`, settle their layout too."""
+        X, shape, ndim = flatten_images(X)
+        if not reset and shape not in (None, self.image_shape_):
+            raise ValueError(
+                f"Expected images of shape {self.image_shape_} as seen in fit, got {shape}."
+            )
+        X = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32, np.uint8],
+            ensure_min_samples=2 if reset else 1,
+        )
+        warn_unusual_range(X)
+        return (X, infer_layout(X, shape, ndim, self.image_shape)) if reset else X
+
+    @property
+    def _n_features_out(self):
+        return self.latent_dim_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # Codes are float32 whatever the dtype of the pixels.
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+class BaseSampler(BaseEstimator, metaclass=ABCMeta):
+    """A density over latent codes that can be sampled.
+
+    An implementer writes ``_fit(Z, y, rng)`` and ``_sample(n_samples, rng)``; `rng` is a
+    `numpy.random.RandomState`. Checks, seeds and dtypes are done here, once. What is drawn is
+    independent from row to row, so that any slice of a draw is a fair sample.
+    """
+
+    _min_samples = 1
+
+    @abstractmethod
+    def _fit(self, Z, y, rng): ...
+
+    @abstractmethod
+    def _sample(self, n_samples, rng): ...
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Fit the density to latent codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Latent codes.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; only class-conditional samplers use them.
+
+        Returns
+        -------
+        self : object
+            Fitted sampler.
+
+        Raises
+        ------
+        ValueError
+            If the codes are not a finite two-dimensional array with enough rows.
+        """
+        Z = validate_data(
+            self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
+        )
+        self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+        return self
+
+    def sample(self, n_samples=1, *, y=None, random_state=None):
+        """Draw new codes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of codes to draw, at least 1.
+        y : None
+            Only class-conditional samplers take labels, see `ConditionalSampler`.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same codes; None gives new ones in every call.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, latent_dim), dtype float32
+            New codes in random order.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is below 1 or labels are passed to a sampler without classes.
+        """
+        check_is_fitted(self)
+        if y is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no classes, got y={y!r}. "
+                f"Wrap it: ConditionalSampler({type(self).__name__}())."
+            )
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        Z = self._sample(int(n_samples), check_random_state(random_state))
+        return np.asarray(Z, dtype=np.float32)

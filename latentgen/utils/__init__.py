@@ -1,0 +1,1 @@
+"""What several subpackages need: image layouts, torch helpers, optional imports."""
