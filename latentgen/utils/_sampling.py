@@ -1,0 +1,69 @@
+"""Drawing from any fitted density estimator, latentgen's or scikit-learn's, in one way."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import copy
+from inspect import signature
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from latentgen.utils._torch import draw_seed
+
+
+def draw(estimator, n_samples, *, y=None, random_state=None):
+    """Draw rows from a fitted estimator that has a method ``sample``.
+
+    scikit-learn's density estimators differ from latentgen's samplers: they take no labels,
+    `GaussianMixture` draws from the seed of its constructor and returns its rows sorted by
+    component together with the components. Here all behave like a sampler; the estimator itself
+    is left as it is.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted sampler of latentgen, or any fitted estimator with ``sample(n_samples)``.
+    n_samples : int
+        Number of rows.
+    y : scalar or array-like, default=None
+        Handed on to an estimator whose ``sample`` takes labels.
+    random_state : int, RandomState instance or None, default=None
+        The same integer gives the same rows.
+
+    Returns
+    -------
+    X_new : ndarray of shape (n_samples, n_features), dtype float32
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no method ``sample``.
+    ValueError
+        If labels are passed to an estimator that takes none.
+    """
+    name = type(estimator).__name__
+    if not hasattr(estimator, "sample"):
+        raise TypeError(
+            f"Expected an estimator with a 'sample' method, got {name}. "
+            "Use a sampler, for example FastHVRTSampler()."
+        )
+    parameters = signature(estimator.sample).parameters
+    if "y" in parameters:
+        return np.asarray(
+            estimator.sample(n_samples, y=y, random_state=random_state), dtype=np.float32
+        )
+    if y is not None:
+        raise ValueError(
+            f"{name} has no classes, got y={y!r}. Wrap it: ConditionalSampler({name}())."
+        )
+    rng = check_random_state(random_state)
+    if "random_state" in parameters:
+        X_new = estimator.sample(n_samples, random_state=draw_seed(rng))
+    else:
+        # A shallow copy, because sample() reads the constructor's random_state.
+        estimator = copy.copy(estimator)
+        estimator.random_state = draw_seed(rng)
+        X_new = estimator.sample(n_samples)
+    if isinstance(X_new, tuple):
+        X_new = X_new[0]
+    return np.asarray(X_new, dtype=np.float32)[rng.permutation(len(X_new))]
