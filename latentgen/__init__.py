@@ -17,7 +17,7 @@ _HOMES = {
     "load_model": "persistence",
     "save_model": "persistence",
 }
-_SUBPACKAGES = ["datasets", "inspection", "metrics"]
+_SUBPACKAGES = ["autoencoders", "datasets", "inspection", "metrics", "samplers"]
 
 __all__ = ["__version__", *sorted([*_HOMES, *_SUBPACKAGES])]
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from abc import ABCMeta, abstractmethod
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -20,6 +21,21 @@ from latentgen.utils._images import (
     infer_layout,
     warn_unusual_range,
 )
+
+
+@contextmanager
+def keep_fitted_state_on_error(estimator):
+    """Give the estimator its old attributes back when the block fails.
+
+    A fit that fails, or is interrupted, thus leaves the model of an earlier fit usable.
+    """
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class BaseAutoencoder(
@@ -74,10 +90,11 @@ class BaseAutoencoder(
         ValueError
             If the images cannot be read as such, or if training diverges.
         """
-        X, layout = self._check_images(X)
-        self._fit_images(X, y, layout)
-        self.layout_ = layout
-        self.image_shape_ = layout.image_shape
+        with keep_fitted_state_on_error(self):
+            X, layout = self._check_images(X)
+            self._fit_images(X, y, layout)
+            self.layout_ = layout
+            self.image_shape_ = layout.image_shape
         return self
 
     def transform(self, X):
@@ -212,10 +229,11 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If the codes are not a finite two-dimensional array with enough rows.
         """
-        Z = validate_data(
-            self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
-        )
-        self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+        with keep_fitted_state_on_error(self):
+            Z = validate_data(
+                self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
+            )
+            self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
         return self
 
     def sample(self, n_samples=1, *, y=None, random_state=None):

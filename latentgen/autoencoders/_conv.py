@@ -1,0 +1,522 @@
+"""A convolutional autoencoder without KL penalty, or with one."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+import warnings
+from copy import deepcopy
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler, PassthroughScoring, ProgressBar
+from skorch.dataset import ValidSplit
+from skorch.utils import noop
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+
+from latentgen.base import BaseAutoencoder, keep_fitted_state_on_error
+from latentgen.networks._conv import (
+    ConvAutoencoderNet,
+    code_map_shape,
+    default_channels,
+    unit_images,
+)
+from latentgen.utils._images import to_unit_floats
+from latentgen.utils._torch import apply_in_batches, draw_seed, resolve_device, seed_scope
+
+_INFERENCE_BATCH = 512
+_OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+
+
+def kl_divergence(mean, log_variance):
+    """KL(N(mean, variance) || N(0, I)) of each row in nats (Kingma and Welling 2014, app. B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
+
+
+class _PixelLoss(nn.Module):
+    """(reconstruction + beta * KL) / n_pixels, averaged over the batch."""
+
+    def __init__(self, loss, beta):
+        super().__init__()
+        self.loss = loss
+        self.beta = beta
+
+    def forward(self, y_pred, y_true):
+        target, logits, mean, log_variance = y_pred
+        if self.loss == "bce":
+            loss = F.binary_cross_entropy_with_logits(logits.float(), target)
+        else:
+            loss = F.mse_loss(torch.sigmoid(logits.float()), target)
+        if log_variance is not None:
+            kl = kl_divergence(mean.float(), log_variance.float()).mean()
+            loss = loss + self.beta * kl / target[0].numel()
+        return loss
+
+
+class _PixelRows(torch.utils.data.Dataset):
+    """Rows of pixels, fetched a batch at a time; the second item stands in for a target."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, index):
+        return torch.from_numpy(np.array(self.X[index])), 0
+
+    def __getitems__(self, indices):
+        batch = torch.from_numpy(self.X[indices])
+        return batch, batch[:, :0]
+
+
+def _already_collated(batch):
+    return batch
+
+
+class _WatchLoss(Callback):
+    """Record the KL of each batch and stop when the loss is no number any more."""
+
+    def on_batch_end(self, net, training=False, y_pred=None, **kwargs):
+        prefix = "train" if training else "valid"
+        loss = net.history[-1, "batches", -1, f"{prefix}_loss"]
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"Training diverged in epoch {len(net.history)}: expected a finite loss, got "
+                f"{loss}. Lower 'lr' (now {net.lr:g}) or use optimizer='adam'."
+            )
+        _, _, mean, log_variance = y_pred
+        if log_variance is not None:
+            kl = kl_divergence(mean.detach().float(), log_variance.detach().float()).mean()
+            net.history.record_batch(f"{prefix}_kl", kl.item())
+
+
+def _epoch_rows(history, first):
+    """Epochs of a skorch history as plain rows, numbered from `first`."""
+    keys = ("train_loss", "valid_loss", "train_kl", "valid_kl", "dur")
+    return [
+        {"epoch": epoch} | {key: float(row[key]) for key in keys if key in row}
+        for epoch, row in enumerate(history, start=first)
+    ]
+
+
+class ConvAutoencoder(BaseAutoencoder):
+    """Convolutional autoencoder, plain or variational.
+
+    With ``beta=0`` nothing pulls the codes towards a normal distribution: the decoder stays
+    sharp, and a sampler fitted to the codes takes the place of the prior. With ``beta > 0`` it
+    is a variational autoencoder. Training is done by skorch.
+
+    Read more in the :ref:`User Guide <autoencoder>`.
+
+    Parameters
+    ----------
+    latent_dim : int, default=32
+        Number of values in a code. More than there are pixels only earns a warning.
+    image_shape : tuple of int, default=None
+        (C, H, W). Needed for flat images that are not square with one channel.
+    beta : float, default=0.0
+        Weight of the KL term. 0 is a plain autoencoder, 1 the standard evidence lower bound
+        (Kingma and Welling 2014), other values the beta-VAE of Higgins et al. (2017). See Notes
+        for what is summed and what is averaged.
+    spatial_latent : bool, default=False
+        Make the code a map, flattened, instead of a vector. `latent_dim` must then be a multiple
+        of the map's area, which is 7 x 7 for 28 x 28 images.
+    channels : tuple of int, default=None
+        Width of each encoder stage; each halves the sides of the image. None doubles the width
+        from 16 (one channel) or 32 until the longer side is at most 8: (16, 32) for 28 x 28,
+        (32, 64) for 3 x 32 x 32.
+    loss : {'bce', 'mse'}, default='bce'
+        Reconstruction loss: binary cross-entropy or squared error.
+    max_epochs : int, default=20
+        Passes over the data.
+    batch_size : int, default=128
+        Images per step. The last, incomplete batch of an epoch is left out; images are shuffled
+        anew in each.
+    lr : float, default=0.004
+        Learning rate, the highest one where a schedule changes it.
+    optimizer : {'adam', 'adamw', 'sgd'} or torch optimizer class, default='adam'
+        ``'sgd'`` has a Nesterov momentum of 0.9.
+    lr_schedule : {'one_cycle', 'cosine', 'constant'}, default='one_cycle'
+        Course of the learning rate over all steps of one ``fit``; ``'one_cycle'`` is the
+        default of torch's ``OneCycleLR`` (Smith and Topin 2018).
+    validation_fraction : float, default=0.0
+        Share of the images set aside to stop early. 0 trains on all images to the end.
+    n_iter_no_change : int, default=5
+        Epochs without a lower validation loss before training stops. The weights of the best
+        epoch are restored. Used with ``validation_fraction > 0``.
+    callbacks : list of skorch callbacks, default=None
+        Further callbacks, given to the net as copies.
+    device : str, default='auto'
+        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
+    amp : bool, default=False
+        Run the network in bfloat16 (automatic mixed precision).
+    warm_start : bool, default=False
+        Let ``fit`` start from the weights of the last ``fit``, with a new optimizer.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, shuffling, validation split and noise. The global generators are left
+        alone.
+    verbose : int, default=0
+        1 shows a progress bar per epoch and the device, 2 also a line per epoch.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the torch module.
+    history_ : list of dict
+        One row per epoch: ``epoch``, ``train_loss``, ``dur`` (seconds), and where they exist
+        ``valid_loss``, ``train_kl`` and ``valid_kl`` (nats per image). Losses are per pixel.
+    n_iter_ : int
+        Number of epochs in ``history_``.
+    channels_ : tuple of int
+        Widths in use.
+    code_shape_ : tuple of int
+        Shape of a code before flattening: (latent_dim,), or (channels, height, width).
+    device_ : str
+        Device in use.
+    image_shape_ : tuple of int
+        (C, H, W).
+    layout_ : ImageLayout
+        Layout and dtype of the images seen during ``fit``.
+    latent_dim_ : int
+        Number of values in a code.
+    n_features_in_ : int
+        Number of pixels, C * H * W.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, when the images came as a data frame.
+
+    See Also
+    --------
+    latentgen.FastHVRTSampler : Draws new codes.
+    latentgen.LatentGenerativePipeline : Chains both.
+
+    Notes
+    -----
+    One image with D pixels costs ``(R + beta * KL) / D``. R is the reconstruction term *summed*
+    over pixels: the cross-entropy in nats, or the squared error, which is the negative
+    log-likelihood of a normal distribution with variance 1/2 up to a constant. KL is summed over
+    the code, in nats. So ``beta=1`` is the exact bound; the division by D only keeps `lr`
+    independent of the image size. Programs that *average* R over pixels and sum the KL use, in
+    these terms, ``beta = D * their beta``: their ``beta=1`` is ``beta=784`` on 28 x 28 images.
+
+    ``transform`` gives the mean of a variational code, without noise. Fitting takes time in
+    proportion to ``n_samples * n_features``; apart from the images memory does not grow with
+    ``n_samples``. Pickling keeps weights, not the optimizer's state.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, M. Welling. "Auto-Encoding Variational Bayes". ICLR 2014.
+       https://arxiv.org/abs/1312.6114
+    .. [2] I. Higgins et al. "beta-VAE". ICLR 2017, equation 4.
+    .. [3] A. Radford, L. Metz, S. Chintala. "Unsupervised Representation Learning with Deep
+       Convolutional Generative Adversarial Networks". ICLR 2016. https://arxiv.org/abs/1511.06434
+    .. [4] W. Shi et al. "Real-Time Single Image and Video Super-Resolution Using an Efficient
+       Sub-Pixel Convolutional Neural Network". CVPR 2016. https://arxiv.org/abs/1609.05158
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, _ = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(latent_dim=8, max_epochs=1, random_state=0).fit(X)
+    >>> autoencoder.transform(X[:5]).shape
+    (5, 8)
+    """
+
+    _parameter_constraints: dict = {
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "image_shape": ["array-like", None],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "spatial_latent": ["boolean"],
+        "channels": ["array-like", None],
+        "loss": [StrOptions({"bce", "mse"})],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
+        "lr_schedule": [StrOptions({"one_cycle", "cosine", "constant"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": [list, tuple, None],
+        "device": [str],
+        "amp": ["boolean"],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        latent_dim=32,
+        *,
+        image_shape=None,
+        beta=0.0,
+        spatial_latent=False,
+        channels=None,
+        loss="bce",
+        max_epochs=20,
+        batch_size=128,
+        lr=0.004,
+        optimizer="adam",
+        lr_schedule="one_cycle",
+        validation_fraction=0.0,
+        n_iter_no_change=5,
+        callbacks=None,
+        device="auto",
+        amp=False,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.latent_dim = latent_dim
+        self.image_shape = image_shape
+        self.beta = beta
+        self.spatial_latent = spatial_latent
+        self.channels = channels
+        self.loss = loss
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.device = device
+        self.amp = amp
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Continue training with one pass over `X`, or start it.
+
+        The pass has its own optimizer and its own course of the learning rate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen before.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        self : object
+            Fitted autoencoder.
+        """
+        first = not hasattr(self, "net_")
+        with keep_fitted_state_on_error(self):
+            if first:
+                X, self.layout_ = self._check_images(X)
+                self.image_shape_ = self.layout_.image_shape
+            else:
+                X = self._check_images(X, reset=False)
+            self._train(X, self.layout_, n_epochs=1, resume=not first)
+        return self
+
+    def score(self, X, y=None):
+        """Give the negative reconstruction error.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            Minus the mean squared error per pixel, pixels in [0, 1]. At most 0, which is a
+            perfect reconstruction.
+        """
+        check_is_fitted(self)
+        X = self._check_images(X, reset=False)
+        squared_error = 0.0
+        for start in range(0, len(X), _INFERENCE_BATCH):
+            batch = np.asarray(X[start : start + _INFERENCE_BATCH])
+            decoded = np.empty(batch.shape, dtype=np.float32)
+            self._decode(self._encode(batch), decoded)
+            squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
+        return -float(squared_error / X.size)
+
+    def _fit_images(self, X, y, layout):
+        resume = self.warm_start and hasattr(self, "net_")
+        if resume and layout.image_shape != self.image_shape_:
+            raise ValueError(
+                f"warm_start=True continues on images of shape {self.image_shape_}, got "
+                f"{layout.image_shape}. Use warm_start=False to start anew."
+            )
+        self._train(X, layout, n_epochs=self.max_epochs, resume=resume)
+
+    def _train(self, X, layout, *, n_epochs, resume):
+        """Train a copy of the network for some epochs, then adopt it."""
+        rng = check_random_state(self.random_state)
+        device = resolve_device(self.device)
+        if self.verbose:
+            print(f"[ConvAutoencoder] device={device!r}")
+        architecture = self._architecture if resume else self._design(layout.image_shape)
+        history = self.history_ if resume else []
+        with seed_scope(draw_seed(rng), device):
+            module = ConvAutoencoderNet(**architecture, amp=self.amp)
+            if resume:
+                module.load_state_dict(self.net_.module_.state_dict())
+            net = self._build_net(module, device, n_epochs, len(X), draw_seed(rng))
+            net.partial_fit(_PixelRows(X))
+        net.module_.eval()
+        self.net_ = net
+        self._architecture = architecture
+        self.latent_dim_ = architecture["latent_dim"]
+        self.channels_ = architecture["channels"]
+        self.code_shape_ = self._code_shape()
+        self.device_ = device
+        self.history_ = history + _epoch_rows(net.history, first=len(history) + 1)
+        self.n_iter_ = len(self.history_)
+
+    def _design(self, image_shape):
+        """Settle the arguments of the network, or say why they do not fit the images."""
+        channels = default_channels(image_shape) if self.channels is None else self.channels
+        channels = tuple(int(width) for width in channels)
+        if not channels or min(channels) < 1:
+            raise ValueError(f"'channels' must be positive integers, got {self.channels!r}.")
+        n_pixels = math.prod(image_shape)
+        if self.latent_dim > n_pixels:
+            warnings.warn(
+                f"'latent_dim'={self.latent_dim} is larger than the {n_pixels} pixels of an "
+                "image, so the codes compress nothing. Use a smaller 'latent_dim'.",
+                stacklevel=5,
+            )
+        area = math.prod(code_map_shape(image_shape, channels))
+        if self.spatial_latent and self.latent_dim % area:
+            nearest = max(1, round(self.latent_dim / area)) * area
+            raise ValueError(
+                f"spatial_latent=True needs 'latent_dim' to be a multiple of the code map's area "
+                f"{area}, got {self.latent_dim}. Use for example latent_dim={nearest}."
+            )
+        return {
+            "image_shape": image_shape,
+            "latent_dim": int(self.latent_dim),
+            "channels": channels,
+            "spatial_latent": bool(self.spatial_latent),
+            "variational": self.beta > 0,
+        }
+
+    def _build_net(self, module, device, n_epochs, n_samples, seed):
+        """Set up skorch; the schedule needs to know the number of steps ahead."""
+        n_valid = math.ceil(self.validation_fraction * n_samples)
+        n_train = n_samples - n_valid
+        if n_train < 2:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction} leaves {n_train} of {n_samples} "
+                "images for training, at least 2 are needed."
+            )
+        drop_last = n_train > self.batch_size
+        n_batches = n_train // self.batch_size if drop_last else 1
+        optimizer = self.optimizer
+        return NeuralNet(
+            module.to(memory_format=torch.channels_last),
+            _PixelLoss(self.loss, self.beta),
+            optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
+            lr=self.lr,
+            max_epochs=n_epochs,
+            batch_size=self.batch_size,
+            iterator_train__shuffle=True,
+            iterator_train__drop_last=drop_last,
+            iterator_train__collate_fn=_already_collated,
+            iterator_valid__collate_fn=_already_collated,
+            train_split=(
+                ValidSplit(self.validation_fraction, random_state=seed) if n_valid else None
+            ),
+            callbacks=self._build_callbacks(n_epochs * n_batches, bool(n_valid)),
+            device=device,
+            verbose=max(0, int(self.verbose) - 1),
+        ).initialize()
+
+    def _build_callbacks(self, n_steps, validates):
+        callbacks = [("watch_loss", _WatchLoss())]
+        if self.beta > 0:
+            callbacks.append(("train_kl", PassthroughScoring("train_kl", on_train=True)))
+            if validates:
+                callbacks.append(("valid_kl", PassthroughScoring("valid_kl")))
+        if self.lr_schedule == "one_cycle":
+            # Not every optimizer has a momentum to cycle.
+            schedule = {"max_lr": self.lr, "total_steps": n_steps, "cycle_momentum": False}
+            callback = LRScheduler(OneCycleLR, step_every="batch", **schedule)
+            callbacks.append(("lr_schedule", callback))
+        elif self.lr_schedule == "cosine":
+            callback = LRScheduler(CosineAnnealingLR, step_every="batch", T_max=n_steps)
+            callbacks.append(("lr_schedule", callback))
+        if validates:
+            stopping = {"patience": self.n_iter_no_change, "load_best": True}
+            sink = print if self.verbose > 1 else noop
+            callbacks.append(("early_stopping", EarlyStopping(**stopping, sink=sink)))
+        if self.verbose:
+            callbacks.append(("progress_bar", ProgressBar()))
+        # Copies, since a callback changes while it runs.
+        return callbacks + deepcopy(list(self.callbacks or []))
+
+    def _code_shape(self):
+        if not self._architecture["spatial_latent"]:
+            return (self.latent_dim_,)
+        height, width = code_map_shape(self._architecture["image_shape"], self.channels_)
+        return (self.latent_dim_ // (height * width), height, width)
+
+    def _encode(self, X):
+        module = self.net_.module_
+
+        def codes(batch):
+            return module.encode(unit_images(batch, module.image_shape))[0].float()
+
+        Z = np.empty((len(X), self.latent_dim_), dtype=np.float32)
+        return apply_in_batches(codes, X, out=Z, batch_size=_INFERENCE_BATCH, device=self.device_)
+
+    def _decode(self, Z, out):
+        module = self.net_.module_
+        as_bytes = out.dtype == np.uint8
+
+        def pixels(batch):
+            X = torch.sigmoid(module.decode(batch).float()).flatten(1)
+            return X.mul_(255).round_().to(torch.uint8) if as_bytes else X
+
+        return apply_in_batches(
+            pixels, Z, out=out, batch_size=_INFERENCE_BATCH, device=self.device_
+        )
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        net = state.pop("net_", None)
+        if net is not None:
+            # Plain arrays, so that a model made on a GPU opens without one and needs no pickle.
+            weights = net.module_.state_dict()
+            state["_weights"] = {name: value.cpu().numpy() for name, value in weights.items()}
+        return state
+
+    def __setstate__(self, state):
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
+        module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+        try:
+            self.device_ = resolve_device(self.device)
+        except ValueError:
+            self.device_ = "cpu"
+        loss = _PixelLoss(self.loss, self.beta)
+        self.net_ = NeuralNet(module.eval(), loss, device=self.device_).initialize()

@@ -1,0 +1,1 @@
+"""torch modules, free of any estimator."""
