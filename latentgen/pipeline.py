@@ -1,0 +1,359 @@
+"""An autoencoder and a sampler chained into one generator of images."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, check_scalar, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from latentgen.utils._sampling import draw
+
+
+class LatentGenerativePipeline(Pipeline):
+    """Chain of an autoencoder, any invertible transformers and a sampler.
+
+    ``fit`` encodes the images step by step and fits the sampler to the codes; ``sample`` draws
+    codes and decodes them in one pass. It is a scikit-learn `Pipeline`: parameters are reached
+    as ``autoencoder__latent_dim``, steps can be sliced, and it goes into `GridSearchCV` with a
+    scorer of `latentgen.metrics`.
+
+    Read more in the :ref:`User Guide <pipeline>`.
+
+    Parameters
+    ----------
+    steps : list of (str, estimator) tuples
+        The autoencoder first, then transformers with ``inverse_transform`` such as
+        `StandardScaler` or `PCA`, and last a sampler: any estimator with ``sample``, also
+        scikit-learn's `GaussianMixture` and `KernelDensity`.
+    transform_input : list of str, default=None
+        As in `sklearn.pipeline.Pipeline`.
+    memory : str or object with the joblib.Memory interface, default=None
+        Cache of fitted transformers. A search over sampler parameters then fits each
+        autoencoder once per fold, and not once per candidate. Autoencoders with
+        ``random_state=None`` are cached too, so give them a seed.
+    verbose : bool, default=False
+        Print the time that each step took.
+
+    Attributes
+    ----------
+    named_steps : Bunch
+        The steps by name.
+    classes_ : ndarray of shape (n_classes,)
+        Known labels, when the sampler is class-conditional.
+    image_shape_ : tuple of int
+        (C, H, W), when the first step knows it.
+    is_synthetic_ : ndarray of shape (n_samples_resampled,), dtype bool
+        Which rows of the last ``fit_resample`` are generated.
+    n_features_in_ : int
+        Number of pixels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, when the images came as a data frame.
+
+    See Also
+    --------
+    make_latent_pipeline : Shorthand that names the steps.
+    latentgen.ConditionalSampler : Makes any sampler class-conditional.
+
+    Notes
+    -----
+    With ``memory``, fitted copies of the transformers replace those passed in, as in
+    scikit-learn. Without, the steps are fitted in place.
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder, GaussianSampler, LatentGenerativePipeline
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(latent_dim=8, max_epochs=1, random_state=0)
+    >>> pipeline = LatentGenerativePipeline(
+    ...     [("autoencoder", autoencoder), ("sampler", GaussianSampler())]
+    ... )
+    >>> pipeline.fit(X).sample(3, random_state=0).shape
+    (3, 1, 8, 8)
+    """
+
+    def sample(self, n_samples=1, *, y=None, random_state=None):
+        """Draw new images.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of images, at least 1.
+        y : label or array-like of shape (n_samples,), default=None
+            Wanted class of all images, or of each. Needs a class-conditional sampler; None
+            draws classes as frequently as they were in ``fit``.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same images; None gives new ones in every call.
+
+        Returns
+        -------
+        X_new : ndarray
+            Images in the layout, dtype and range of those seen during ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is below 1, or labels are unknown or cannot be used.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        codes = draw(self._final_estimator, n_samples, y=y, random_state=random_state)
+        return self._decode(codes)
+
+    def iter_sample(self, n_samples, batch_size=512, *, y=None, random_state=None):
+        """Draw new images batch by batch, in memory that does not grow with their number.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of images in all.
+        batch_size : int, default=512
+            Images per batch; the last batch may be smaller.
+        y : label or array-like of shape (n_samples,), default=None
+            As in ``sample``.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same images for the same `batch_size`.
+
+        Returns
+        -------
+        batches : iterator of ndarray
+            Images as ``sample`` gives them.
+
+        Raises
+        ------
+        ValueError
+            If a number is below 1, or `y` is an array of another length than `n_samples`.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        check_scalar(batch_size, "batch_size", Integral, min_val=1)
+        if np.ndim(y):
+            y = column_or_1d(y)
+            if len(y) != n_samples:
+                raise ValueError(
+                    f"Expected one label per image, got {len(y)} labels for n_samples={n_samples}."
+                )
+        rng = check_random_state(random_state)
+        return self._batches(n_samples, batch_size, y, rng)
+
+    def _batches(self, n_samples, batch_size, y, rng):
+        for start in range(0, n_samples, batch_size):
+            size = min(batch_size, n_samples - start)
+            labels = y[start : start + size] if np.ndim(y) else y
+            yield self.sample(size, y=labels, random_state=rng)
+
+    def reconstruct(self, X):
+        """Encode images with all steps before the sampler and decode the codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+
+        Returns
+        -------
+        X_images : ndarray
+            Reconstructions in the layout, dtype and range of the images seen during ``fit``.
+        """
+        return self._decode(self[:-1].transform(X))
+
+    def interpolate(self, X_start, X_end, *, n_steps=8):
+        """Decode the straight lines between the codes of two sets of images.
+
+        Parameters
+        ----------
+        X_start, X_end : array-like of shape (n_pairs, n_features), (n_pairs, H, W) or \
+                (n_pairs, C, H, W)
+            Images to start from and to arrive at, pair by pair.
+        n_steps : int, default=8
+            Images per pair, both reconstructed ends included; at least 2.
+
+        Returns
+        -------
+        X_between : ndarray of shape (n_pairs, n_steps, ...)
+            Images in the layout, dtype and range of those seen during ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If the two sets differ in length or `n_steps` is below 2.
+        """
+        check_is_fitted(self)
+        check_scalar(n_steps, "n_steps", Integral, min_val=2)
+        check_consistent_length(X_start, X_end)
+        encoder = self[:-1]
+        Z_start, Z_end = encoder.transform(X_start), encoder.transform(X_end)
+        weights = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
+        Z = Z_start[:, None] * (1 - weights) + Z_end[:, None] * weights
+        images = self._decode(Z.reshape(-1, Z.shape[2]))
+        return images.reshape(len(Z), n_steps, *images.shape[1:])
+
+    def fit_resample(self, X, y, *, sampling_strategy="auto", random_state=None):
+        """Fit, then add generated images until the classes are balanced.
+
+        Named and shaped as in imbalanced-learn: the images passed in come first, unchanged, the
+        generated ones after them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sampling_strategy : {'auto', 'not majority', 'minority', 'not minority', 'all'}, \
+                float or dict, default='auto'
+            Which classes are filled up to the size of the largest one; ``'auto'`` is ``'not
+            majority'``. A float is the wanted ratio of the smaller to the larger of two
+            classes, in (0, 1]. A dict gives the wanted size of each class it names.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the generated images.
+
+        Returns
+        -------
+        X_resampled : ndarray of shape (n_samples_resampled, ...)
+            Images in the layout of `X`.
+        y_resampled : ndarray of shape (n_samples_resampled,)
+            Their labels; ``is_synthetic_`` says which are generated.
+
+        Raises
+        ------
+        ValueError
+            If the strategy does not fit the labels, or the sampler is not class-conditional.
+        """
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        missing = _missing_per_class(y, sampling_strategy)
+        self.fit(X, y)
+        if not hasattr(self._final_estimator, "classes_"):
+            name = type(self._final_estimator).__name__
+            raise ValueError(
+                "fit_resample needs a class-conditional sampler as the last step, got "
+                f"{name}. Wrap it: ConditionalSampler({name}())."
+            )
+        wanted = np.repeat(list(missing), list(missing.values())).astype(y.dtype)
+        self.is_synthetic_ = np.arange(len(y) + len(wanted)) >= len(y)
+        if not len(wanted):
+            return np.array(X), y.copy()
+        X_new = self.sample(len(wanted), y=wanted, random_state=random_state)
+        return np.concatenate([np.asarray(X), X_new]), np.concatenate([y, wanted])
+
+    @property
+    def image_shape_(self):
+        """(C, H, W) of the images seen during ``fit``."""
+        return self.steps[0][1].image_shape_
+
+    def _decode(self, codes):
+        for _, step in reversed(self.steps[:-1]):
+            if step is not None and step != "passthrough":
+                codes = step.inverse_transform(codes)
+        return codes
+
+    def _validate_steps(self):
+        super()._validate_steps()
+        for name, step in self.steps[:-1]:
+            if step not in (None, "passthrough") and not hasattr(step, "inverse_transform"):
+                raise TypeError(
+                    "All steps before the sampler must have 'inverse_transform', but step "
+                    f"{name!r} ({type(step).__name__}) has none."
+                )
+        name, sampler = self.steps[-1]
+        if not hasattr(sampler, "sample"):
+            raise TypeError(
+                f"The last step must have 'sample', but step {name!r} "
+                f"({type(sampler).__name__}) has none. Use a sampler, for example "
+                "FastHVRTSampler()."
+            )
+
+
+def make_latent_pipeline(*steps, memory=None, verbose=False):
+    """Build a `LatentGenerativePipeline` without naming the steps.
+
+    Parameters
+    ----------
+    *steps : estimators
+        The autoencoder, then any transformers, then the sampler. What is left out is filled in:
+        the first step is `ConvAutoencoder()` unless it turns codes back into images, the last
+        is `FastHVRTSampler()` unless it can be sampled.
+    memory : str or object with the joblib.Memory interface, default=None
+        Cache of fitted transformers.
+    verbose : bool, default=False
+        Print the time that each step took.
+
+    Returns
+    -------
+    pipeline : LatentGenerativePipeline
+        Its steps are named ``autoencoder`` and ``sampler``, those between after their class in
+        lower case.
+
+    Examples
+    --------
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from latentgen import ConvAutoencoder, GaussianSampler, make_latent_pipeline
+    >>> pipeline = make_latent_pipeline(ConvAutoencoder(), StandardScaler(), GaussianSampler())
+    >>> list(pipeline.named_steps)
+    ['autoencoder', 'standardscaler', 'sampler']
+    """
+    steps = list(steps)
+    if not steps or not hasattr(steps[0], "inverse_transform"):
+        from latentgen.autoencoders import ConvAutoencoder
+
+        steps.insert(0, ConvAutoencoder())
+    if len(steps) == 1 or not hasattr(steps[-1], "sample"):
+        from latentgen.samplers import FastHVRTSampler
+
+        steps.append(FastHVRTSampler())
+    between = [(type(step).__name__.lower(), step) for step in steps[1:-1]]
+    named = [("autoencoder", steps[0]), *between, ("sampler", steps[-1])]
+    return LatentGenerativePipeline(named, memory=memory, verbose=verbose)
+
+
+def _missing_per_class(y, strategy):
+    """Number of images to generate for each class."""
+    classes, counts = np.unique(y, return_counts=True)
+    sizes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    largest = max(sizes.values())
+    if isinstance(strategy, dict):
+        return _missing_for_sizes(sizes, strategy)
+    if isinstance(strategy, Real) and not isinstance(strategy, bool):
+        if len(sizes) != 2:
+            raise ValueError(
+                f"A float 'sampling_strategy' is for two classes, got {len(sizes)} classes. "
+                "Use a dict of class sizes."
+            )
+        if not 0 < strategy <= 1:
+            raise ValueError(f"'sampling_strategy' as a float must be in (0, 1], got {strategy}.")
+        smaller = min(sizes, key=sizes.get)
+        return _missing_for_sizes(sizes, {smaller: int(strategy * largest)})
+    chosen = {
+        "auto": [label for label, size in sizes.items() if size < largest],
+        "not majority": [label for label, size in sizes.items() if size < largest],
+        "minority": [min(sizes, key=sizes.get)],
+        "not minority": [label for label in sizes if label != min(sizes, key=sizes.get)],
+        "all": list(sizes),
+    }
+    if not isinstance(strategy, str) or strategy not in chosen:
+        raise ValueError(
+            f"'sampling_strategy' must be a dict, a float or one of {sorted(chosen)}, got "
+            f"{strategy!r}."
+        )
+    return {label: largest - sizes[label] for label in chosen[strategy]}
+
+
+def _missing_for_sizes(sizes, wanted):
+    for label, size in wanted.items():
+        if label not in sizes:
+            raise ValueError(
+                f"'sampling_strategy' names class {label!r}, but the classes in y are "
+                f"{list(sizes)}."
+            )
+        if size < sizes[label]:
+            raise ValueError(
+                f"'sampling_strategy' asks for {size} images of class {label!r}, which has "
+                f"{sizes[label]} already. Images are only added."
+            )
+    return {label: size - sizes[label] for label, size in wanted.items()}
