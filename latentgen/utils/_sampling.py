@@ -8,8 +8,6 @@ from inspect import signature
 import numpy as np
 from sklearn.utils import check_random_state
 
-from latentgen.utils._torch import draw_seed
-
 
 def draw(estimator, n_samples, *, y=None, random_state=None):
     """Draw rows from a fitted estimator that has a method ``sample``.
@@ -57,12 +55,13 @@ def draw(estimator, n_samples, *, y=None, random_state=None):
             f"{name} has no classes, got y={y!r}. Wrap it: ConditionalSampler({name}())."
         )
     rng = check_random_state(random_state)
+    seed = rng.randint(np.iinfo(np.int32).max)
     if "random_state" in parameters:
-        X_new = estimator.sample(n_samples, random_state=draw_seed(rng))
+        X_new = estimator.sample(n_samples, random_state=seed)
     else:
         # A shallow copy, because sample() reads the constructor's random_state.
         estimator = copy.copy(estimator)
-        estimator.random_state = draw_seed(rng)
+        estimator.random_state = seed
         X_new = estimator.sample(n_samples)
     if isinstance(X_new, tuple):
         X_new = X_new[0]

@@ -1,0 +1,397 @@
+"""Sampler on the partition of the hvrt package."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latentgen.base import BaseSampler
+from latentgen.samplers import _kernels
+
+_WITH_DENSITY = ("epanechnikov", "bootstrap_noise", "multivariate_kde", "local_gaussian")
+_STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
+
+# Values per chunk: a chunk of independent noise stays in the L2 cache; a chunk that is
+# multiplied by the factors of its partitions should hold many rows of each.
+_CACHE_VALUES = 2**15
+_FACTOR_VALUES = 2**21
+_FOREIGN_VALUES = 2**19
+
+
+class FastHVRTSampler(BaseSampler):
+    """Training codes moved by kernels that follow the partition of a FastHVRT tree.
+
+    `hvrt.FastHVRT` cuts the codes into partitions with a regression tree on the sum of their
+    z-scores. A draw takes a training code uniformly at random and moves it with the kernel of
+    its partition, so that every partition is hit in proportion to its size and every row is
+    independent of the others. It is the sampler to start with: fast to fit, fast to draw.
+
+    Parameters
+    ----------
+    strategy : {'epanechnikov', 'bootstrap_noise', 'multivariate_kde', 'univariate_kde_copula', \
+            'local_gaussian'} or object, default='epanechnikov'
+        What happens inside a partition.
+
+        - ``'epanechnikov'``: bounded noise, independent in each feature.
+        - ``'bootstrap_noise'``: little normal noise, independent in each feature. Close to a
+          copy of the training codes.
+        - ``'multivariate_kde'``: normal noise with the covariance of the partition.
+        - ``'univariate_kde_copula'``: kernel density estimates of the single features, joined
+          by a Gaussian copula.
+        - ``'local_gaussian'``: the code is shrunk towards the mean of its partition before
+          normal noise is added, so that mean and covariance of the partition are kept.
+        - an object with the strategy protocol of hvrt,
+          ``prepare(X_z, partition_ids, unique_partitions) -> context`` and
+          ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by partition.
+
+    min_samples_leaf : int, default=None
+        Least number of training codes in a partition. None is hvrt's choice,
+        ``max(n_features + 2, sqrt(n_samples))``; 5 gives fine partitions.
+    n_partitions : int, default=None
+        Largest number of partitions, at least 2. None is hvrt's choice,
+        ``1.5 * n_samples / min_samples_leaf`` within 30 and 1500.
+    max_depth : int, default=None
+        Largest depth of the tree; None means no limit.
+    tree_splitter : {'best', 'random'}, default='best'
+        ``'random'`` fits faster and cuts less precisely.
+    bandwidth : float, default=None
+        Width of the kernel in standard deviations of its partition. None is the published
+        width: Scott's factor ``n_p ** (-1 / (n_features + 4))`` of a partition with ``n_p``
+        codes for ``'epanechnikov'`` (half the length of the support) and
+        ``'multivariate_kde'``, its one-dimensional form ``n_p ** (-1 / 5)`` for
+        ``'univariate_kde_copula'``, 0.1 for ``'bootstrap_noise'``, and 0.8 for
+        ``'local_gaussian'``, where it is at most 1: codes are shrunk by
+        ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its partition.
+        Objects have no bandwidth.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the tree in ``fit``. Draws are seeded by ``sample(random_state=...)``.
+
+    Attributes
+    ----------
+    n_partitions_ : int
+        Number of partitions.
+    partition_sizes_ : ndarray of shape (n_partitions_,)
+        Number of training codes in each partition.
+    tree_ : DecisionTreeRegressor
+        The tree, over z-scores.
+    mean_, scale_ : ndarray of shape (n_features_in_,)
+        Of the z-scores.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during ``fit``, when all are strings.
+
+    See Also
+    --------
+    ConditionalSampler : One sampler per class.
+    GaussianSampler : The simplest density.
+
+    Notes
+    -----
+    The z-scores of a partition have standard deviations of at least 0.01 and covariances with
+    eigenvalues of at least 1e-8, so that constant features and partitions with fewer codes than
+    features have a kernel; constant features come back with that little noise. The mathematics
+    of the four published strategies is that of hvrt 2.11; the code is independent of it.
+
+    A fitted sampler holds the training codes in float32. With ``p`` partitions and ``d``
+    features the strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula
+    ``512 p d`` bytes more. The time of ``fit`` is that of the tree. ``sample`` needs a few
+    megabytes beside its result.
+
+    hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` only.
+
+    References
+    ----------
+    .. [1] D. W. Scott, "Multivariate Density Estimation", Wiley, 1992, section 6.3: the
+       bandwidth factor.
+    .. [2] V. A. Epanechnikov, "Non-parametric estimation of a multivariate probability
+       density", Theory of Probability and its Applications 14 (1969), 153-158.
+    .. [3] B. W. Silverman, "Kernel density estimation using the fast Fourier transform",
+       Applied Statistics 31 (1982), 93-99: the marginals of the copula.
+    .. [4] B. W. Silverman and G. A. Young, "The bootstrap: to smooth or not to smooth?",
+       Biometrika 74 (1987), 469-479: the shrunk smoothed bootstrap of ``'local_gaussian'``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentgen import FastHVRTSampler
+    >>> Z = np.random.RandomState(0).standard_normal((500, 4))
+    >>> sampler = FastHVRTSampler(min_samples_leaf=5, random_state=0).fit(Z)
+    >>> sampler.sample(3, random_state=0).shape
+    (3, 4)
+    >>> X_new, source = sampler.sample(3, random_state=0, return_source=True)
+    >>> bool(np.all(sampler.apply(Z[source.row]) == source.partition))
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "strategy": [StrOptions(set(_STRATEGIES)), HasMethods(["prepare", "generate"])],
+        "min_samples_leaf": [Interval(Integral, 1, None, closed="left"), None],
+        "n_partitions": [Interval(Integral, 2, None, closed="left"), None],
+        "max_depth": [Interval(Integral, 1, None, closed="left"), None],
+        "tree_splitter": [StrOptions({"best", "random"})],
+        "bandwidth": [Interval(Real, 0, None, closed="neither"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        strategy="epanechnikov",
+        *,
+        min_samples_leaf=None,
+        n_partitions=None,
+        max_depth=None,
+        tree_splitter="best",
+        bandwidth=None,
+        random_state=None,
+    ):
+        self.strategy = strategy
+        self.min_samples_leaf = min_samples_leaf
+        self.n_partitions = n_partitions
+        self.max_depth = max_depth
+        self.tree_splitter = tree_splitter
+        self.bandwidth = bandwidth
+        self.random_state = random_state
+
+    def _fit(self, Z, y, rng):
+        self._check_bandwidth()
+        model = self._fit_partition(Z, rng)
+        leaves, ids = model.unique_partitions_, model.partition_ids_
+        cells = np.searchsorted(leaves, ids)
+        self.tree_ = model.tree_
+        self.mean_, self.scale_ = model.scaler_.mean_, model.scaler_.scale_
+        self.n_partitions_ = len(leaves)
+        self.partition_sizes_ = np.bincount(cells)
+        self._leaves = leaves
+        self._fitted_strategy = self.strategy
+        if isinstance(self.strategy, str):
+            self._order = np.argsort(cells, kind="stable")
+            self._fit_kernels(model.X_z_[self._order])
+        else:
+            self._context = self.strategy.prepare(model.X_z_, ids, leaves)
+
+    def _check_bandwidth(self):
+        if self.bandwidth is None:
+            return
+        if not isinstance(self.strategy, str):
+            raise ValueError(
+                f"'bandwidth'={self.bandwidth} has no effect on a strategy of one's own, got "
+                f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
+            )
+        if self.strategy == "local_gaussian" and self.bandwidth > 1:
+            raise ValueError(
+                f"'bandwidth' must be in (0, 1] for strategy='local_gaussian', got "
+                f"{self.bandwidth}. With 1 a draw keeps nothing of a code but its partition."
+            )
+
+    def _fit_partition(self, Z, rng):
+        """Fit the tree of hvrt."""
+        try:
+            # Here and not above: the import is slow, and only this class needs the package.
+            from hvrt import FastHVRT
+        except ImportError as error:
+            raise ImportError(
+                "FastHVRTSampler needs hvrt. Install it with: pip install 'hvrt>=2.7,<2.12'."
+            ) from error
+        return FastHVRT(
+            n_partitions=self.n_partitions,
+            min_samples_leaf=self.min_samples_leaf,
+            max_depth=self.max_depth,
+            tree_splitter=self.tree_splitter,
+            random_state=rng.randint(np.iinfo(np.int32).max),
+        ).fit(Z)
+
+    def _fit_kernels(self, Z):
+        """Set the centres and the spread of the kernels, from z-scores sorted by partition.
+
+        Both are kept in the units of the codes, so that draws need no scaling.
+        """
+        sizes, n_features = self.partition_sizes_, Z.shape[1]
+        width = self.bandwidth
+        if width is None:
+            width = {"bootstrap_noise": 0.1, "local_gaussian": 0.8}.get(self.strategy)
+        if width is None:
+            width = _kernels.scott_factors(sizes, n_features)
+        width = np.broadcast_to(width, sizes.shape)[:, None]
+
+        if self.strategy == "univariate_kde_copula":
+            self._spread = _kernels.copula_factors(Z, sizes)
+            self._tables = _kernels.quantile_tables(Z, sizes, self.bandwidth)
+            self._tables *= self.scale_[:, None].astype(np.float32)
+            self._tables += self.mean_[:, None].astype(np.float32)
+            return
+        if self.strategy in ("epanechnikov", "bootstrap_noise"):
+            spread = width * _kernels.cell_stds(Z, sizes) * self.scale_
+        else:
+            spread = _kernels.covariance_factors(Z, sizes)
+            spread *= (width * self.scale_).astype(np.float32)[..., None]
+        if self.strategy == "local_gaussian":
+            means = np.repeat(_kernels.cell_means(Z, sizes), sizes, axis=0)
+            shrink = np.sqrt(1 - float(width[0, 0]) ** 2)
+            Z = means + shrink * (Z - means)
+        self._centers = (Z * self.scale_ + self.mean_).astype(np.float32)
+        self._spread = spread.astype(np.float32, copy=False)
+
+    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
+        """Draw new codes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of codes to draw, at least 1.
+        y : None
+            Only class-conditional samplers take labels, see `ConditionalSampler`.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same codes; None gives new ones in every call.
+        return_source : bool, default=False
+            Whether to return where each code comes from.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_in_), dtype float32
+            New codes in random order.
+        source : Bunch
+            Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the
+            training code that was moved, -1 for a strategy that does not start from one; and
+            ``partition``, ndarray of shape (n_samples,), its partition.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is below 1 or labels are passed.
+        """
+        if y is not None or not return_source:
+            return super().sample(n_samples, y=y, random_state=random_state)
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        X_new, row, partition = self._draw(int(n_samples), check_random_state(random_state))
+        return X_new, Bunch(row=row, partition=partition)
+
+    def _sample(self, n_samples, rng):
+        return self._draw(n_samples, rng)[0]
+
+    def _draw(self, n_samples, rng):
+        """Draw codes; also give the row and the partition of each."""
+        if not isinstance(self._fitted_strategy, str):
+            return self._draw_foreign(n_samples, rng)
+        generator = _kernels.make_generator(rng)
+        rows = generator.integers(len(self._order), size=n_samples)
+        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)[rows]
+        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
+        if self._spread.ndim == 2:
+            self._fill_independent(out, rows, cells, generator)
+        else:
+            self._fill_correlated(out, rows, cells, generator)
+        if self._fitted_strategy == "univariate_kde_copula":
+            return out, np.full(n_samples, -1), cells
+        return out, self._order[rows], cells
+
+    def _fill_independent(self, out, rows, cells, generator):
+        if self._fitted_strategy == "epanechnikov":
+            draw_noise = _kernels.epanechnikov_noise
+        else:
+            draw_noise = _kernels.normal_noise
+        chunk = max(1, _CACHE_VALUES // out.shape[1])
+        noise, spread = np.empty((2, min(chunk, len(out)), out.shape[1]), dtype=np.float32)
+        for batch in gen_batches(len(out), chunk):
+            size = batch.stop - batch.start
+            draw_noise(generator, noise[:size])
+            # mode='clip' lets take write into its target without a buffer.
+            np.take(self._spread, cells[batch], axis=0, out=spread[:size], mode="clip")
+            np.take(self._centers, rows[batch], axis=0, out=out[batch], mode="clip")
+            spread[:size] *= noise[:size]
+            out[batch] += spread[:size]
+
+    def _fill_correlated(self, out, rows, cells, generator):
+        chunk = max(1, _FACTOR_VALUES // out.shape[1])
+        noise = np.empty((min(chunk, len(out)), out.shape[1]), dtype=np.float32)
+        for batch in gen_batches(len(out), chunk):
+            # Rows are sorted by partition: sorting them brings equal factors together.
+            order = np.argsort(rows[batch])
+            moved, at = noise[: len(order)], cells[batch][order]
+            _kernels.normal_noise(generator, moved)
+            _kernels.correlate(moved, at, self._spread)
+            if self._fitted_strategy == "univariate_kde_copula":
+                _kernels.transform_scores(moved, at, self._tables)
+            else:
+                moved += self._centers[rows[batch][order]]
+            out[batch][order] = moved
+
+    def _draw_foreign(self, n_samples, rng):
+        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
+        cells = np.empty(n_samples, dtype=np.intp)
+        share = self.partition_sizes_ / self.partition_sizes_.sum()
+        for batch in gen_batches(n_samples, max(1, _FOREIGN_VALUES // out.shape[1])):
+            budgets = rng.multinomial(batch.stop - batch.start, share)
+            seed = rng.randint(np.iinfo(np.int32).max)
+            Z = np.asarray(self._fitted_strategy.generate(self._context, budgets, seed))
+            if Z.shape != out[batch].shape:
+                raise ValueError(
+                    f"{type(self._fitted_strategy).__name__}.generate must return an array of "
+                    f"shape {out[batch].shape}, one row per unit of 'budgets', got {Z.shape}."
+                )
+            # The strategy groups its rows by partition.
+            order = rng.permutation(len(Z))
+            out[batch] = (Z * self.scale_ + self.mean_)[order]
+            cells[batch] = np.repeat(np.arange(self.n_partitions_), budgets)[order]
+        return out, np.full(n_samples, -1), cells
+
+    def apply(self, X):
+        """Find the partition of each code.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes.
+
+        Returns
+        -------
+        partition : ndarray of shape (n_samples,)
+            Integers from 0 to ``n_partitions_ - 1``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return np.searchsorted(self._leaves, self.tree_.apply((X - self.mean_) / self.scale_))
+
+    def score_samples(self, X):
+        """Compute the log-density of the draws.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, with respect to the units of the codes. ``-inf`` where no kernel reaches,
+            which with ``'epanechnikov'`` in many dimensions is nearly everywhere.
+
+        Raises
+        ------
+        ValueError
+            If the density of the strategy is not known in closed form.
+
+        Notes
+        -----
+        The density is a mixture with one kernel on each training code. Time is proportional to
+        ``n_samples`` times the number of training codes.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        strategy = self._fitted_strategy
+        if not isinstance(strategy, str) or strategy not in _WITH_DENSITY:
+            name = strategy if isinstance(strategy, str) else type(strategy).__name__
+            raise ValueError(
+                f"The log-density of strategy={name!r} is not known in closed form. "
+                f"Strategies that have one: {', '.join(_WITH_DENSITY)}."
+            )
+        epanechnikov = strategy == "epanechnikov"
+        log_density = (
+            _kernels.epanechnikov_log_density if epanechnikov else _kernels.normal_log_density
+        )
+        return log_density(X, self._centers, self.partition_sizes_, self._spread)

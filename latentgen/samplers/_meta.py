@@ -1,0 +1,223 @@
+"""Samplers made of samplers."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.base import clone
+from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
+from sklearn.utils._param_validation import HasMethods
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from latentgen.base import BaseSampler
+from latentgen.samplers._fast_hvrt import FastHVRTSampler
+from latentgen.utils._sampling import draw
+
+_LABELS_SHOWN = 20
+
+
+def _fit_class(sampler, Z, label):
+    """Fit a sampler to one class; name the class when that fails."""
+    try:
+        return sampler.fit(Z)
+    except ValueError as error:
+        raise ValueError(
+            f"Class {label!r} with n_samples = {len(Z)} cannot be fitted: {error} "
+            "Leave the class out, add samples, or choose another sampler."
+        ) from error
+
+
+def _reseeded_clones(sampler, n_clones):
+    """Clone a sampler; each clone gets its own seed for every ``random_state`` that is set."""
+    rngs = {
+        name: check_random_state(value)
+        for name, value in sorted(sampler.get_params().items())
+        if name.rpartition("__")[2] == "random_state" and value is not None
+    }
+    largest = np.iinfo(np.int32).max
+    return [
+        clone(sampler).set_params(**{name: rng.randint(largest) for name, rng in rngs.items()})
+        for _ in range(n_clones)
+    ]
+
+
+def _inner_has(method):
+    """Check that the inner sampler has `method`."""
+
+    def check(self):
+        inner = self.samplers_[0] if hasattr(self, "samplers_") else self._inner()
+        getattr(inner, method)
+        return True
+
+    return check
+
+
+class ConditionalSampler(BaseSampler):
+    """One sampler per class, so that new codes can be drawn by label.
+
+    Class counts are exact, nothing is drawn and thrown away, and any sampler becomes
+    class-conditional, scikit-learn's `GaussianMixture` and `KernelDensity` included.
+
+    Parameters
+    ----------
+    sampler : estimator, default=None
+        Sampler that is cloned for each class; None means ``FastHVRTSampler()``. A
+        ``random_state`` that is set gives each class its own seed derived from it.
+    n_jobs : int, default=None
+        Number of classes fitted at the same time, see the scikit-learn glossary.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted.
+    class_prior_ : ndarray of shape (n_classes,)
+        Shares of the classes among the training codes.
+    samplers_ : list of estimators
+        Fitted samplers in the order of ``classes_``.
+    n_features_in_ : int
+        Number of features seen during ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during ``fit``, when all are strings.
+
+    See Also
+    --------
+    FastHVRTSampler : The default sampler.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentgen import ConditionalSampler, GaussianSampler
+    >>> rng = np.random.RandomState(0)
+    >>> y = np.repeat([0, 9], 100)
+    >>> Z = y[:, None] + rng.standard_normal((200, 2))
+    >>> sampler = ConditionalSampler(GaussianSampler()).fit(Z, y)
+    >>> sampler.sample(y=[9, 0, 9], random_state=0).mean(axis=1) > 4.5
+    array([ True, False,  True])
+    """
+
+    _parameter_constraints: dict = {
+        "sampler": [HasMethods(["fit", "sample"]), None],
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, sampler=None, *, n_jobs=None):
+        self.sampler = sampler
+        self.n_jobs = n_jobs
+
+    def _inner(self):
+        return FastHVRTSampler() if self.sampler is None else self.sampler
+
+    def _fit(self, Z, y, rng):
+        if y is None:
+            raise ValueError(
+                "ConditionalSampler needs class labels: it requires y to be passed, but the "
+                "target y is None. Use fit(X, y), or the inner sampler alone."
+            )
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(Z, y)
+        check_classification_targets(y)
+        self.classes_, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+        self.class_prior_ = counts / len(y)
+        inner = self._inner()
+        # The seeds are derived here, in order, so that they do not depend on 'n_jobs'.
+        clones = _reseeded_clones(inner, len(self.classes_))
+        self.samplers_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_class)(sampler, Z[codes == code], label)
+            for code, (sampler, label) in enumerate(
+                zip(clones, self.classes_.tolist(), strict=True)
+            )
+        )
+
+    def sample(self, n_samples=1, *, y=None, random_state=None):
+        """Draw new codes, by label or in the class proportions of the training codes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of codes to draw, at least 1. Left at 1 or equal to ``len(y)`` when `y` is an
+            array.
+        y : label or array-like of shape (n_samples,), default=None
+            A label: all codes are of this class. An array: one code per label, in its order.
+            None: labels are drawn with the probabilities ``class_prior_``.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same codes; None gives new ones in every call.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features_in_), dtype float32
+            New codes.
+
+        Raises
+        ------
+        ValueError
+            If a label was not seen during ``fit`` or `n_samples` contradicts `y`.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        rng = check_random_state(random_state)
+        if y is None:
+            codes = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
+        else:
+            codes = self._encode_labels(y, n_samples)
+        X_new = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        for code in np.unique(codes):
+            rows = codes == code
+            X_new[rows] = draw(self.samplers_[code], int(rows.sum()), random_state=rng)
+        return X_new
+
+    def _encode_labels(self, y, n_samples):
+        """Turn the wanted labels into indices into ``classes_``."""
+        if np.ndim(y) == 0:
+            y = np.full(n_samples, y)
+        y = np.asarray(y)
+        if y.ndim != 1 or len(y) == 0:
+            raise ValueError(
+                f"'y' must be a label or an array of shape (n_samples,), got shape {y.shape}."
+            )
+        if n_samples not in (1, len(y)):
+            raise ValueError(
+                f"'y' asks for {len(y)} codes, one per label, got n_samples={n_samples}. "
+                "Leave 'n_samples' out, or pass a single label."
+            )
+        wanted, inverse = np.unique(y, return_inverse=True)
+        index = {label: code for code, label in enumerate(self.classes_.tolist())}
+        unknown = [label for label in wanted.tolist() if label not in index]
+        if unknown:
+            known = ", ".join(repr(label) for label in list(index)[:_LABELS_SHOWN])
+            more = ", ..." if len(index) > _LABELS_SHOWN else ""
+            raise ValueError(f"Unknown label {unknown[0]!r} in 'y'. Known classes: {known}{more}.")
+        return np.array([index[label] for label in wanted.tolist()])[inverse]
+
+    def _sample(self, n_samples, rng):
+        return self.sample(n_samples, random_state=rng)
+
+    @available_if(_inner_has("score_samples"))
+    def score_samples(self, X):
+        """Compute the log-density of the mixture of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats; each class counts with its ``class_prior_``. Only available if the inner
+            sampler has ``score_samples``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        by_class = [sampler.score_samples(X) for sampler in self.samplers_]
+        return logsumexp(np.array(by_class) + np.log(self.class_prior_)[:, None], axis=0)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
