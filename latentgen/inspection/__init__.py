@@ -1,0 +1,8 @@
+"""Displays: samples, reconstructions and parameter sweeps as matplotlib figures."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from latentgen.inspection._display import ReconstructionDisplay, SampleGridDisplay
+from latentgen.inspection._sweep import SweepDisplay
+
+__all__ = ["ReconstructionDisplay", "SampleGridDisplay", "SweepDisplay"]

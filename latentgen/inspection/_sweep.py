@@ -1,0 +1,282 @@
+"""Pictures of a parameter search."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from latentgen.utils._optional import import_optional
+
+_ACRONYMS = {"fid": "FID", "kid": "KID", "ks": "KS", "mse": "MSE", "tstr": "TSTR"}
+_MAX_VALUE_LENGTH = 48
+_BEST_COLOR = "C3"
+
+
+def _metric_keys(results, refit, metric):
+    """Names of the wanted metrics as they are in ``cv_results_``."""
+    prefix = "mean_test_"
+    known = [key.removeprefix(prefix) for key in results if key.startswith(prefix)]
+    if metric is None:
+        return [refit if refit in known else known[0]]
+    keys = [metric] if isinstance(metric, str) else list(metric)
+    if not 1 <= len(keys) <= 2 or not set(keys) <= set(known):
+        raise ValueError(f"'metric' must be one or two of {known}, got {metric!r}.")
+    return keys
+
+
+def _short(value):
+    """One line for a parameter value."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    text = value if isinstance(value, str) else " ".join(repr(value).split())
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"
+
+
+def _short_names(names):
+    """Drop step prefixes, as far as the names stay different: {full name: short name}."""
+    short = {}
+    for name in names:
+        parts = name.split("__")
+        endings = ["__".join(parts[start:]) for start in reversed(range(len(parts)))]
+        others = [other for other in names if other != name]
+        short[name] = next(
+            ending
+            for ending in [*endings, name]
+            if not any(o == ending or o.endswith(f"__{ending}") for o in others) or ending == name
+        )
+    return short
+
+
+def _candidate_labels(params):
+    """Label candidates by what varies; also return {full name: short name} of all parameters."""
+    names = sorted(set().union(*params))
+    short = _short_names(names)
+    missing = object()
+    varying = [
+        name for name in names if len({repr(p.get(name, missing)) for p in params}) > 1
+    ] or names
+    labels = [
+        ", ".join(f"{short[name]}={_short(p[name])}" for name in varying if name in p)
+        for p in params
+    ]
+    return [label or "all defaults" for label in labels], short
+
+
+def _full_name(name, known):
+    """Full name of a parameter that is given by it or by its last part."""
+    matches = [full for full in known if full == name or full.endswith(f"__{name}")]
+    if name in known:
+        return name
+    if len(matches) != 1:
+        raise ValueError(f"'group_by' must name one of {sorted(known)}, got {name!r}.")
+    return matches[0]
+
+
+class SweepDisplay:
+    """Scores of the candidates of a parameter search.
+
+    With one metric, one line per candidate, the best on top; with two, one point per candidate
+    in the plane of both. Make it with `from_search`; the constructor takes what that computed.
+
+    Parameters
+    ----------
+    means : ndarray of shape (n_candidates, n_metrics)
+        Mean over the folds, the best candidate first; one or two metrics.
+    stds : ndarray of shape (n_candidates, n_metrics)
+        Standard deviation over the folds.
+    labels : list of str
+        The varying parameters of each candidate.
+    metrics : list of str
+        Names of the metrics.
+    lower_is_better : list of bool
+        Direction of each metric.
+    groups : list of str, default=None
+        Group of each candidate, drawn in one color.
+    group_name : str, default=None
+        Title of the legend of the groups.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        Figure with the scores.
+    axes_ : matplotlib Axes
+        Axes with the scores.
+
+    See Also
+    --------
+    SampleGridDisplay : What the best candidate draws.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from latentgen.inspection import SweepDisplay
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> search = GridSearchCV(PCA(random_state=0), {"n_components": [2, 8, 32]}, cv=3).fit(X)
+    >>> SweepDisplay.from_search(search).labels
+    ['n_components=32', 'n_components=8', 'n_components=2']
+    """
+
+    def __init__(
+        self, means, stds, labels, *, metrics, lower_is_better, groups=None, group_name=None
+    ):
+        self.means = means
+        self.stds = stds
+        self.labels = labels
+        self.metrics = metrics
+        self.lower_is_better = lower_is_better
+        self.groups = groups
+        self.group_name = group_name
+
+    @classmethod
+    def from_search(cls, search, *, metric=None, group_by=None, max_candidates=30, ax=None):
+        """Show the results of a fitted search.
+
+        Parameters
+        ----------
+        search : GridSearchCV, RandomizedSearchCV or similar
+            Fitted, with ``cv_results_``.
+        metric : str or pair of str, default=None
+            Name of the metric in ``cv_results_``, or two names for the horizontal and the
+            vertical axis; the first one ranks the candidates. If None, the metric that chose
+            the best candidate (``refit``), else the first one. Metrics named ``neg_*`` are
+            shown as positive values, lower being better.
+        group_by : str, default=None
+            Parameter whose values get one color each, by its full name or by the part after
+            the last double underscore.
+        max_candidates : int, default=30
+            Number of candidates to show, the best ones.
+        ax : matplotlib Axes, default=None
+            Where to draw. If None, a new figure of fitting size.
+
+        Returns
+        -------
+        display : SweepDisplay
+            The display, already plotted.
+
+        Raises
+        ------
+        ValueError
+            If a metric or the parameter is unknown, or if no candidate has a score.
+        """
+        check_is_fitted(search, "cv_results_")
+        check_scalar(max_candidates, "max_candidates", Integral, min_val=1)
+        results = search.cv_results_
+        keys = _metric_keys(results, getattr(search, "refit", None), metric)
+        means = np.column_stack([results[f"mean_test_{key}"] for key in keys]).astype(float)
+        stds = np.column_stack([results[f"std_test_{key}"] for key in keys]).astype(float)
+        scored = np.flatnonzero(np.isfinite(means).all(axis=1))
+        if not len(scored):
+            raise ValueError(
+                f"No candidate has a finite score for {' and '.join(keys)}: every fit or scoring "
+                "failed. Run the search with error_score='raise' to see why."
+            )
+        order = scored[np.argsort(-means[scored, 0], kind="stable")][:max_candidates]
+        scoring = getattr(search, "scoring", None)
+        # A search with one metric calls it 'score', whatever it is.
+        names = [scoring] if keys == ["score"] and isinstance(scoring, str) else keys
+        lower = [name.startswith("neg_") for name in names]
+        labels, short = _candidate_labels(results["params"])
+        groups = group_name = None
+        if group_by is not None:
+            full_name = _full_name(group_by, short)
+            group_name = short[full_name]
+            groups = [_short(results["params"][row].get(full_name)) for row in order]
+        return cls(
+            means[order] * np.where(lower, -1, 1),
+            stds[order],
+            [labels[row] for row in order],
+            metrics=[name.removeprefix("neg_") for name in names],
+            lower_is_better=lower,
+            groups=groups,
+            group_name=group_name,
+        ).plot(ax)
+
+    def plot(self, ax=None):
+        """Draw the scores.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. If None, a new figure of fitting size.
+
+        Returns
+        -------
+        display : SweepDisplay
+            The display itself.
+        """
+        two = len(self.metrics) == 2
+        if ax is None:
+            plt = import_optional("matplotlib.pyplot", extra="plot", needed_by="SweepDisplay")
+            size = (6.4, 4.8) if two else (7.2, 1.0 + 0.26 * len(self.labels))
+            ax = plt.figure(figsize=size, layout="constrained").add_subplot()
+        self.axes_, self.figure_ = ax, ax.figure
+        (self._plot_plane if two else self._plot_ranking)(ax)
+        ax.spines[["top", "right"]].set_visible(False)
+        if self.groups is not None:
+            ax.legend(title=self.group_name, frameon=False)
+        return self
+
+    def _plot_ranking(self, ax):
+        rows = np.arange(len(self.labels))
+        for color, members, group in self._colored_groups():
+            ax.errorbar(
+                self.means[members, 0],
+                rows[members],
+                xerr=self.stds[members, 0],
+                fmt="o",
+                markersize=5,
+                capsize=2,
+                linewidth=1,
+                color=color,
+                label=group,
+            )
+        ax.plot(self.means[0, 0], 0, "o", markersize=11, fillstyle="none", color=_BEST_COLOR)
+        ax.set_yticks(rows, self.labels)
+        ax.get_yticklabels()[0].set_fontweight("bold")
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.grid(axis="x", alpha=0.3)
+        ax.set_xlabel(self._axis_label(0))
+
+    def _plot_plane(self, ax):
+        colors = import_optional("matplotlib.colors", extra="plot", needed_by="SweepDisplay")
+        for color, members, group in self._colored_groups():
+            ax.errorbar(
+                self.means[members, 0],
+                self.means[members, 1],
+                xerr=self.stds[members, 0],
+                yerr=self.stds[members, 1],
+                fmt="o",
+                markersize=5,
+                linewidth=1,
+                ecolor=colors.to_rgba(color, 0.35),
+                color=color,
+                label=group,
+            )
+        ax.plot(*self.means[0], "o", markersize=13, fillstyle="none", color=_BEST_COLOR)
+        ax.set_title(f"best: {self.labels[0]}", fontsize="medium", color=_BEST_COLOR, loc="left")
+        ax.grid(alpha=0.3)
+        ax.set_xlabel(self._axis_label(0))
+        ax.set_ylabel(self._axis_label(1))
+
+    def _colored_groups(self):
+        """Yield color, candidates and name of each group, in order of the best member."""
+        if self.groups is None:
+            yield "C0", np.arange(len(self.labels)), None
+            return
+        groups = np.array(self.groups)
+        for i, group in enumerate(dict.fromkeys(self.groups)):
+            yield f"C{i % 10}", np.flatnonzero(groups == group), group
+
+    def _axis_label(self, i):
+        words = [_ACRONYMS.get(word, word) for word in self.metrics[i].split("_")]
+        if self.lower_is_better[i]:
+            words.append("(lower is better)")
+        elif i == 0:
+            # The first metric ranks the candidates; another may only inform.
+            words.append("(higher is better)")
+        return " ".join(words)
