@@ -1,0 +1,57 @@
+"""How Sphinx builds the documentation: ``sphinx-build -W -b html docs docs/_build/html``."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+from sphinx_gallery.sorting import ExplicitOrder
+
+import latentgen
+
+project = "latentgen"
+author = "The latentgen developers"
+copyright = "2026, the latentgen developers"
+release = version = latentgen.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates", "**/README.md"]
+templates_path = ["_templates"]
+default_role = "py:obj"
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autosummary_generate = True
+# The template lists the methods, so numpydoc need not do it again.
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"latentgen {version}"
+html_show_sourcelink = False
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "doc_module": "latentgen",
+    "backreferences_dir": "api/generated/examples",
+    # The user's path, not the alphabet.
+    "within_subsection_order": ExplicitOrder(
+        ["plot_first_images.py", "plot_grid_search.py", "plot_balance_classes.py", "*"]
+    ),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "plot_gallery": "True",
+    "show_memory": False,
+}
+
+# sphinx-gallery's settings hold an object, which Sphinx cannot keep in its cache and says so.
+suppress_warnings = ["config.cache"]
+warnings.filterwarnings("ignore", message="Matplotlib is currently using agg")
