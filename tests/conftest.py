@@ -1,0 +1,40 @@
+"""Small images, codes and fitted models that the tests read and never change."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import numpy as np
+import pytest
+import torch
+from _estimators import CONV, make_codes
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+# The networks in the tests are so small that a second thread only costs time.
+torch.set_num_threads(1)
+
+
+def _read_only(*arrays):
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """200 real images (200, 1, 8, 8) in [0, 1], float32 and read-only, with their labels."""
+    X, y = load_digits(return_X_y=True)
+    return _read_only((X[:200] / 16).astype(np.float32).reshape(-1, 1, 8, 8), y[:200])
+
+
+@pytest.fixture(scope="session")
+def codes():
+    """150 codes (150, 3) in three clusters, float32 and read-only, with labels 'a', 'b', 'c'."""
+    return _read_only(*make_codes())
+
+
+@pytest.fixture(scope="session")
+def fitted_conv(digits):
+    """A plain autoencoder, trained just enough to beat the mean image."""
+    return (
+        clone(CONV).set_params(latent_dim=8, max_epochs=15, lr=0.02, batch_size=16).fit(digits[0])
+    )
