@@ -1,0 +1,447 @@
+"""Saving and loading of models."""
+
+import hashlib
+import io
+import json
+import os
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+from skorch.callbacks import EpochTimer
+
+import latentgen
+from latentgen import (
+    ConditionalSampler,
+    ConvAutoencoder,
+    FastHVRTSampler,
+    GaussianSampler,
+    LatentGenerativePipeline,
+    load_model,
+    make_latent_pipeline,
+    save_model,
+)
+from latentgen.datasets import load_digits_images
+
+
+class DoublingStep(StandardScaler):
+    """A step of a user's own."""
+
+
+class JitterStrategy:
+    """A user's own strategy for FastHVRTSampler."""
+
+    def prepare(self, X, partition_ids, partitions):
+        return X
+
+    def generate(self, context, budgets, seed):
+        rows = np.random.RandomState(seed).randint(len(context), size=budgets.sum())
+        return context[rows]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits_images(return_X_y=True)
+    return X[:120], y[:120] % 3
+
+
+@pytest.fixture(scope="module")
+def autoencoder(digits):
+    return ConvAutoencoder(4, max_epochs=1, random_state=0).fit(digits[0])
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "model.latentgen"
+
+
+@pytest.fixture
+def saved(file, autoencoder):
+    save_model(autoencoder, file)
+    return file
+
+
+def small_autoencoder():
+    return ConvAutoencoder(4, max_epochs=1, random_state=0)
+
+
+ESTIMATORS = {
+    "ConvAutoencoder": lambda: ConvAutoencoder(4, beta=1.0, max_epochs=1, random_state=0),
+    "GaussianSampler": lambda: GaussianSampler(shrinkage=0.1),
+    "FastHVRTSampler": lambda: FastHVRTSampler(
+        "local_gaussian", min_samples_leaf=9, random_state=1
+    ),
+    "ConditionalSampler": lambda: ConditionalSampler(GaussianSampler(), n_jobs=1),
+    "LatentGenerativePipeline": lambda: make_latent_pipeline(
+        small_autoencoder(), ConditionalSampler(FastHVRTSampler(random_state=0))
+    ),
+    "with steps between": lambda: make_latent_pipeline(
+        small_autoencoder(),
+        StandardScaler(),
+        PCA(3),
+        GaussianMixture(2, random_state=0),
+    ),
+}
+
+
+def test_every_public_estimator_is_tested():
+    public = {name: getattr(latentgen, name) for name in latentgen.__all__}
+    estimators = {
+        name
+        for name, item in public.items()
+        if isinstance(item, type) and issubclass(item, BaseEstimator)
+    }
+    assert estimators <= set(ESTIMATORS)
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_loaded_estimator_gives_the_same_bytes(name, digits, autoencoder, file):
+    X, y = digits
+    estimator = ESTIMATORS[name]()
+    images = isinstance(estimator, ConvAutoencoder | LatentGenerativePipeline)
+    estimator.fit(X if images else autoencoder.transform(X), y)
+    save_model(estimator, file)
+    loaded = load_model(file)
+    if hasattr(estimator, "sample"):
+        expected = estimator.sample(20, random_state=3)
+        np.testing.assert_array_equal(loaded.sample(20, random_state=3), expected)
+    else:
+        Z = estimator.transform(X)
+        np.testing.assert_array_equal(loaded.transform(X), Z)
+        np.testing.assert_array_equal(loaded.inverse_transform(Z), estimator.inverse_transform(Z))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_unfitted_estimator_keeps_its_parameters(name, file):
+    estimator = ESTIMATORS[name]()
+    save_model(estimator, file)
+    assert repr(load_model(file)) == repr(estimator)
+
+
+def test_random_state_instance_keeps_its_state(file):
+    rng = np.random.RandomState(5)
+    rng.randint(10, size=7)
+    save_model(FastHVRTSampler(random_state=rng), file)
+    assert load_model(file).random_state.randint(1000) == rng.randint(1000)
+
+
+def test_saving_changes_nothing(autoencoder, file):
+    before = dict(vars(autoencoder))
+    save_model(autoencoder, file)
+    assert vars(autoencoder).keys() == before.keys()
+    assert all(vars(autoencoder)[name] is value for name, value in before.items())
+
+
+def test_weights_are_in_safetensors_only(saved, autoencoder):
+    with zipfile.ZipFile(saved) as archive:
+        assert archive.namelist() == ["meta.json", "model.safetensors", "model.skops"]
+        # The structure holds names and settings; no array goes into it.
+        with zipfile.ZipFile(archive.open("model.skops")) as structure:
+            assert structure.namelist() == ["schema.json"]
+
+
+@pytest.mark.parametrize("nest", [lambda e: [e], lambda e: {"a": (e,)}, lambda e: e])
+def test_weights_are_found_wherever_an_estimator_holds_one(nest, autoencoder, digits, file):
+    outer = GaussianSampler()
+    outer.inner_ = nest(autoencoder)
+    save_model(outer, file)
+    inner = load_model(file).inner_
+    while isinstance(inner, list | dict | tuple):
+        inner = inner["a"] if isinstance(inner, dict) else inner[0]
+    np.testing.assert_array_equal(inner.transform(digits[0]), autoencoder.transform(digits[0]))
+
+
+def test_one_object_in_two_places_stays_one(autoencoder, file):
+    outer = GaussianSampler()
+    outer.a_, outer.b_ = autoencoder, autoencoder
+    save_model(outer, file)
+    loaded = load_model(file)
+    assert loaded.a_ is loaded.b_
+
+
+def test_training_continues_after_loading(saved, digits):
+    loaded = load_model(saved)
+    assert loaded.partial_fit(digits[0]).n_iter_ == 2
+
+
+def test_trees_in_ensembles_are_loaded(digits, file):
+    X = digits[0].reshape(120, -1)
+    model = GradientBoostingRegressor(n_estimators=2, random_state=0).fit(X, digits[1])
+    save_model(model, file)
+    loaded = load_model(file)
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+
+
+def test_memory_is_not_saved(file, tmp_path):
+    pipeline = make_latent_pipeline(GaussianSampler(), memory=str(tmp_path / "cache"))
+    save_model(make_pipeline(StandardScaler(), pipeline), file)
+    assert load_model(file)[-1].memory is None
+    assert str(tmp_path).encode() not in file.read_bytes()
+    assert pipeline.memory == str(tmp_path / "cache")
+
+
+def test_meta_names_versions_but_no_person(saved):
+    with zipfile.ZipFile(saved) as archive:
+        text = archive.read("meta.json").decode()
+    meta = json.loads(text)
+    assert meta["versions"]["latentgen"] == latentgen.__version__
+    expected = {"python", "numpy", "scikit-learn", "torch", "skorch", "skops", "hvrt"}
+    assert expected <= meta["versions"].keys()
+    assert os.uname().nodename not in text
+    assert os.path.expanduser("~") not in text
+
+
+@pytest.mark.parametrize("convert", [str, lambda path: path])
+def test_path_may_be_string_or_path(convert, file):
+    save_model(GaussianSampler(), convert(file))
+    assert isinstance(load_model(convert(file)), GaussianSampler)
+
+
+def test_file_gets_the_usual_permissions(saved, tmp_path):
+    (tmp_path / "plain").touch()
+    assert stat.S_IMODE(saved.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_failed_save_keeps_the_old_file(saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_model(GaussianSampler(), saved)
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]
+
+
+def test_save_refuses_what_is_no_estimator(file):
+    with pytest.raises(TypeError, match="Expected a scikit-learn estimator, got"):
+        save_model(np.zeros(3), file)
+
+
+def test_save_names_the_missing_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*nowhere'"):
+        save_model(GaussianSampler(), tmp_path / "nowhere" / "model.latentgen")
+
+
+def test_save_refuses_what_needs_pickle(file):
+    with pytest.raises(TypeError, match="FastHVRTSampler holds something that cannot be saved"):
+        save_model(FastHVRTSampler(row for row in []), file)
+    assert not file.exists()
+
+
+def rewrite(file, change, *, keep_checksums=False):
+    """Change members of a model file and write it anew, with matching zip checksums."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    if not keep_checksums:
+        meta = json.loads(members["meta.json"])
+        for name in meta["sha256"]:
+            meta["sha256"][name] = hashlib.sha256(members[name]).hexdigest()
+        members["meta.json"] = json.dumps(meta)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+
+def test_every_flipped_byte_is_refused_or_harmless(saved, digits, autoencoder):
+    content = saved.read_bytes()
+    expected = autoencoder.transform(digits[0][:2])
+    for at in np.linspace(0, len(content) - 1, 150).astype(int):
+        flipped = bytearray(content)
+        flipped[at] ^= 0xFF
+        saved.write_bytes(flipped)
+        try:
+            loaded = load_model(saved)
+        except ValueError as error:
+            assert str(saved) in str(error)
+        else:  # A date or a permission of the archive.
+            np.testing.assert_array_equal(loaded.transform(digits[0][:2]), expected)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_truncated_file_is_refused(share, saved):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="was not written to its end"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("member", ["model.safetensors", "model.skops"])
+def test_changed_member_is_refused(member, saved):
+    def change(members):
+        data = bytearray(members[member])
+        data[-1] ^= 1
+        members[member] = bytes(data)
+
+    rewrite(saved, change, keep_checksums=True)
+    with pytest.raises(ValueError, match=f"the checksum of '{member}' does not match"):
+        load_model(saved)
+
+
+def test_missing_member_is_refused(saved):
+    rewrite(saved, lambda members: members.pop("model.skops"), keep_checksums=True)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_model(saved)
+
+
+def test_other_zip_file_is_refused(file):
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("holiday.txt", "sun")
+    with pytest.raises(ValueError, match=r"Expected a file made by latentgen\.save_model"):
+        load_model(file)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.latentgen"):
+        load_model(tmp_path / "nothing.latentgen")
+
+
+def set_meta(**items):
+    def change(members):
+        members["meta.json"] = json.dumps(json.loads(members["meta.json"]) | items)
+
+    return change
+
+
+def test_unknown_format_version_is_refused(saved):
+    rewrite(saved, set_meta(format_version=99))
+    with pytest.raises(ValueError, match=r"format version 99, but .* reads format version 1"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("package", ["latentgen", "scikit-learn"])
+def test_other_versions_earn_a_warning(package, saved):
+    rewrite(saved, set_meta(versions={"latentgen": "0", "scikit-learn": "0"}))
+    with pytest.warns(UserWarning, match=f"made with .*{package} 0 \\(here"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    "make, foreign",
+    [
+        (lambda: ConvAutoencoder(callbacks=[EpochTimer()]), EpochTimer),
+        (lambda: FastHVRTSampler(JitterStrategy()), JitterStrategy),
+        (lambda: DoublingStep(), DoublingStep),
+    ],
+)
+def test_foreign_types_are_refused_unless_trusted(make, foreign, file):
+    with pytest.warns(UserWarning, match="pass load_model\\(path, trusted=\\['"):
+        save_model(make(), file)
+    with pytest.raises(ValueError, match=r"holds types that are not trusted: .*trusted=\['"):
+        load_model(file)
+    assert type(load_model(file, trusted=[foreign])) is type(make())
+
+
+def test_kernel_density_is_loaded_when_trusted(digits, file):
+    Z = digits[0].reshape(120, -1)[:, :8]
+    with pytest.warns(UserWarning, match="KDTree"):
+        save_model(KernelDensity().fit(Z), file)
+    with pytest.raises(ValueError, match="KDTree") as caught:
+        load_model(file)
+    trusted = str(caught.value).partition("trusted=")[2].strip(").[]").replace("'", "").split(", ")
+    np.testing.assert_array_equal(
+        load_model(file, trusted=trusted).score_samples(Z), KernelDensity().fit(Z).score_samples(Z)
+    )
+
+
+@pytest.mark.parametrize("trusted", ["sklearn.pipeline.Pipeline", True, 3])
+def test_trusted_must_be_a_list(trusted, saved):
+    with pytest.raises(TypeError, match="'trusted' must be a list of types or their names, got"):
+        load_model(saved, trusted=trusted)
+
+
+def forge(file, model, change=lambda text: text):
+    """Write `model` to a model file, with the text of its structure changed."""
+    save_model(GaussianSampler(), file)
+    data = skops.io.dumps(model)
+
+    def put(members):
+        forged = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(forged, "w") as new:
+            for name in old.namelist():
+                text = old.read(name)
+                new.writestr(name, change(text.decode()) if name == "schema.json" else text)
+        members["model.skops"] = forged.getvalue()
+
+    rewrite(file, put)
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [
+        ("latentgen.persistence", "import_module"),
+        ("latentgen.persistence", "save_model"),
+        ("latentgen.utils._files", "Path"),
+        ("latentgen.cli", "main"),
+        ("latentgen.nothing", "Thing"),
+        ("os", "system"),
+    ],
+)
+def test_forged_file_reaches_no_function(module, name, file):
+    state = GaussianSampler()
+    state.hook_ = np.sin
+
+    def change(text):
+        schema = json.loads(text)
+        items = schema["content"]["content"]
+        items["hook_"].update(__module__=module, __class__=name)
+        return json.dumps(schema)
+
+    forge(file, state, change)
+    with pytest.raises(ValueError, match=f"not trusted: {module}.{name}"):
+        load_model(file)
+
+
+@pytest.mark.parametrize(
+    "field, node, value",
+    [
+        ("left_child", 0, 10_000),
+        ("right_child", 0, 10_000),
+        ("left_child", 1, 0),
+        ("feature", 0, 10_000),
+        ("feature", 0, -7),
+    ],
+)
+def test_forged_tree_is_refused(field, node, value, file):
+    rng = np.random.RandomState(0)
+    model = DecisionTreeRegressor(max_depth=3).fit(rng.rand(50, 4), rng.rand(50))
+    state = model.tree_.__getstate__()
+    state["nodes"][field][node] = value
+    model.tree_.__setstate__(state)
+    forge(file, model)
+    with pytest.raises(ValueError, match="decision tree with impossible nodes"):
+        load_model(file)
+
+
+def test_tree_of_too_little_depth_is_refused(file):
+    rng = np.random.RandomState(0)
+    model = DecisionTreeRegressor(max_depth=3).fit(rng.rand(50, 4), rng.rand(50))
+    state = model.tree_.__getstate__()
+    state["max_depth"] = 0
+    model.tree_.__setstate__(state)
+    forge(file, model)
+    with pytest.raises(ValueError, match="decision tree with impossible nodes"):
+        load_model(file)
+
+
+def test_weights_without_an_estimator_are_refused(autoencoder, file):
+    def change(members):
+        members["model.skops"] = skops.io.dumps(GaussianSampler())
+
+    save_model(make_pipeline(autoencoder), file)
+    rewrite(file, change)
+    with pytest.raises(ValueError, match="no estimator for the weights of"):
+        load_model(file)
