@@ -260,6 +260,7 @@ class SampleGridDisplay:
             captions=None,
             ax=ax,
             cmap=cmap,
+            needed_by=type(self).__name__,
         )
         self.figure_ = self.axes_.figure
         return self
@@ -407,9 +408,10 @@ class ReconstructionDisplay:
             [np.stack(rows)],
             headings=None,
             row_labels=labels,
-            captions=[f"{value:.4f}" for value in self.mse] if show_mse else None,
+            captions=["MSE", *(f"{value:.4f}" for value in self.mse)] if show_mse else None,
             ax=ax,
             cmap=cmap,
+            needed_by=type(self).__name__,
         )
         self.figure_ = self.axes_.figure
         return self

@@ -13,6 +13,8 @@ from latentgen.utils._optional import import_optional
 _ACRONYMS = {"fid": "FID", "kid": "KID", "ks": "KS", "mse": "MSE", "tstr": "TSTR"}
 _MAX_VALUE_LENGTH = 48
 _BEST_COLOR = "C3"
+_FONT_SIZE = 9
+_LETTER_WIDTH = 0.076  # inches, in a font of fixed width
 
 
 def _metric_keys(results, refit, metric):
@@ -50,19 +52,25 @@ def _short_names(names):
     return short
 
 
-def _candidate_labels(params):
-    """Label candidates by what varies; also return {full name: short name} of all parameters."""
+def _describe(params):
+    """Describe candidates by what varies.
+
+    Returns
+    -------
+    candidates : list of dict of str to str
+        The same parameters in all of them; empty text where a candidate does not have one.
+    short : dict of str to str
+        Short name of every parameter, by its full name.
+    """
     names = sorted(set().union(*params))
     short = _short_names(names)
-    missing = object()
-    varying = [
-        name for name in names if len({repr(p.get(name, missing)) for p in params}) > 1
-    ] or names
-    labels = [
-        ", ".join(f"{short[name]}={_short(p[name])}" for name in varying if name in p)
+    absent = object()
+    varying = [name for name in names if len({repr(p.get(name, absent)) for p in params}) > 1]
+    candidates = [
+        {short[name]: _short(p[name]) if name in p else "" for name in varying or names}
         for p in params
     ]
-    return [label or "all defaults" for label in labels], short
+    return candidates, short
 
 
 def _full_name(name, known):
@@ -78,8 +86,9 @@ def _full_name(name, known):
 class SweepDisplay:
     """Scores of the candidates of a parameter search.
 
-    With one metric, one line per candidate, the best on top; with two, one point per candidate
-    in the plane of both. Make it with `from_search`; the constructor takes what that computed.
+    With one metric, a table of the candidates with the mean and the standard deviation of each,
+    the best on top; with two, one point per candidate in the plane of both. Make it with
+    `from_search`; the constructor takes what that computed.
 
     Parameters
     ----------
@@ -87,8 +96,8 @@ class SweepDisplay:
         Mean over the folds, the best candidate first; one or two metrics.
     stds : ndarray of shape (n_candidates, n_metrics)
         Standard deviation over the folds.
-    labels : list of str
-        The varying parameters of each candidate.
+    candidates : list of dict of str to str
+        The varying parameters of each candidate, all with the same keys.
     metrics : list of str
         Names of the metrics.
     lower_is_better : list of bool
@@ -97,6 +106,8 @@ class SweepDisplay:
         Group of each candidate, drawn in one color.
     group_name : str, default=None
         Title of the legend of the groups.
+    n_candidates : int, default=None
+        Number of candidates in the whole search, if not all are shown.
 
     Attributes
     ----------
@@ -117,20 +128,30 @@ class SweepDisplay:
     >>> from latentgen.inspection import SweepDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> search = GridSearchCV(PCA(random_state=0), {"n_components": [2, 8, 32]}, cv=3).fit(X)
-    >>> SweepDisplay.from_search(search).labels
-    ['n_components=32', 'n_components=8', 'n_components=2']
+    >>> SweepDisplay.from_search(search).candidates[0]
+    {'n_components': '32'}
     """
 
     def __init__(
-        self, means, stds, labels, *, metrics, lower_is_better, groups=None, group_name=None
+        self,
+        means,
+        stds,
+        candidates,
+        *,
+        metrics,
+        lower_is_better,
+        groups=None,
+        group_name=None,
+        n_candidates=None,
     ):
         self.means = means
         self.stds = stds
-        self.labels = labels
+        self.candidates = candidates
         self.metrics = metrics
         self.lower_is_better = lower_is_better
         self.groups = groups
         self.group_name = group_name
+        self.n_candidates = n_candidates
 
     @classmethod
     def from_search(cls, search, *, metric=None, group_by=None, max_candidates=30, ax=None):
@@ -180,7 +201,7 @@ class SweepDisplay:
         # A search with one metric calls it 'score', whatever it is.
         names = [scoring] if keys == ["score"] and isinstance(scoring, str) else keys
         lower = [name.startswith("neg_") for name in names]
-        labels, short = _candidate_labels(results["params"])
+        candidates, short = _describe(results["params"])
         groups = group_name = None
         if group_by is not None:
             full_name = _full_name(group_by, short)
@@ -189,11 +210,12 @@ class SweepDisplay:
         return cls(
             means[order] * np.where(lower, -1, 1),
             stds[order],
-            [labels[row] for row in order],
+            [candidates[row] for row in order],
             metrics=[name.removeprefix("neg_") for name in names],
             lower_is_better=lower,
             groups=groups,
             group_name=group_name,
+            n_candidates=len(candidates),
         ).plot(ax)
 
     def plot(self, ax=None):
@@ -210,23 +232,38 @@ class SweepDisplay:
             The display itself.
         """
         two = len(self.metrics) == 2
+        header, rows = self._table()
         if ax is None:
             plt = import_optional("matplotlib.pyplot", extra="plot", needed_by="SweepDisplay")
-            size = (6.4, 4.8) if two else (7.2, 1.0 + 0.26 * len(self.labels))
-            ax = plt.figure(figsize=size, layout="constrained").add_subplot()
+            size = (3.6 + _LETTER_WIDTH * len(header), 0.9 + 0.24 * len(rows))
+            size = (6.4, 4.8) if two else size
+            figure = plt.figure(figsize=size, layout="constrained")
+            figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+            ax = figure.add_subplot()
         self.axes_, self.figure_ = ax, ax.figure
-        (self._plot_plane if two else self._plot_ranking)(ax)
+        if two:
+            self._plot_plane(ax)
+        else:
+            self._plot_ranking(ax, header, rows)
         ax.spines[["top", "right"]].set_visible(False)
-        if self.groups is not None:
-            ax.legend(title=self.group_name, frameon=False)
         return self
 
-    def _plot_ranking(self, ax):
-        rows = np.arange(len(self.labels))
+    def _table(self):
+        """Header and rows of the parameters, padded for a font of fixed width."""
+        names = list(self.candidates[0])
+        lines = [names, *([row[name] for name in names] for row in self.candidates)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        header, *rows = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            for line in lines
+        ]
+        return header, rows
+
+    def _plot_ranking(self, ax, header, rows):
         for color, members, group in self._colored_groups():
             ax.errorbar(
                 self.means[members, 0],
-                rows[members],
+                members,
                 xerr=self.stds[members, 0],
                 fmt="o",
                 markersize=5,
@@ -236,11 +273,25 @@ class SweepDisplay:
                 label=group,
             )
         ax.plot(self.means[0, 0], 0, "o", markersize=11, fillstyle="none", color=_BEST_COLOR)
-        ax.set_yticks(rows, self.labels)
-        ax.get_yticklabels()[0].set_fontweight("bold")
+        font = {"fontfamily": "monospace", "fontsize": _FONT_SIZE}
+        ax.set_yticks(range(len(rows)), rows, **font)
+        ax.tick_params(axis="y", length=0)
+        ax.annotate(
+            header,
+            (0, 1),
+            xytext=(-3.5, 2),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            fontweight="bold",
+            annotation_clip=False,
+            **font,
+        )
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.grid(axis="x", alpha=0.3)
         ax.set_xlabel(self._axis_label(0))
+        if shown := self._shown():
+            ax.set_title(shown, fontsize=_FONT_SIZE, loc="right")
 
     def _plot_plane(self, ax):
         colors = import_optional("matplotlib.colors", extra="plot", needed_by="SweepDisplay")
@@ -258,15 +309,25 @@ class SweepDisplay:
                 label=group,
             )
         ax.plot(*self.means[0], "o", markersize=13, fillstyle="none", color=_BEST_COLOR)
-        ax.set_title(f"best: {self.labels[0]}", fontsize="medium", color=_BEST_COLOR, loc="left")
+        best = ", ".join(f"{name}={value}" for name, value in self.candidates[0].items() if value)
+        title = "\n".join(filter(None, [self._shown(), f"best: {best}"]))
+        ax.set_title(title, fontsize=_FONT_SIZE, color=_BEST_COLOR, loc="left", wrap=True)
         ax.grid(alpha=0.3)
         ax.set_xlabel(self._axis_label(0))
         ax.set_ylabel(self._axis_label(1))
+        if self.groups is not None:
+            ax.legend(title=self.group_name, fontsize=_FONT_SIZE)
+
+    def _shown(self):
+        """Say so when candidates are left out."""
+        if self.n_candidates is None or self.n_candidates == len(self.means):
+            return ""
+        return f"{len(self.means)} best of {self.n_candidates} candidates"
 
     def _colored_groups(self):
         """Yield color, candidates and name of each group, in order of the best member."""
         if self.groups is None:
-            yield "C0", np.arange(len(self.labels)), None
+            yield "C0", np.arange(len(self.means)), None
             return
         groups = np.array(self.groups)
         for i, group in enumerate(dict.fromkeys(self.groups)):

@@ -53,7 +53,7 @@ def take_rows(X, rows):
     return X[rows] if hasattr(X, "ndim") else np.asarray([X[row] for row in rows])
 
 
-def tile(grid, cmap):
+def tile(grid, cmap, needed_by):
     """Lay out a grid of images on a transparent canvas.
 
     Parameters
@@ -62,6 +62,8 @@ def tile(grid, cmap):
         Floats in [0, 1]; NaN leaves a place empty.
     cmap : str or Colormap
         For images of one channel.
+    needed_by : str
+        Name of the public class, for the message when matplotlib is missing.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def tile(grid, cmap):
     side : tuple of int
         (height, width) of a tile in pixels.
     """
-    matplotlib = import_optional("matplotlib", extra="plot", needed_by="A display")
+    matplotlib = import_optional("matplotlib", extra="plot", needed_by=needed_by)
     n_rows, n_columns, channels, height, width = grid.shape
     factor = math.ceil(_MIN_TILE / max(height, width))
     gap = max(2, factor * max(height, width) // 16)
@@ -93,7 +95,7 @@ def tile(grid, cmap):
     return canvas, gap, (height, width)
 
 
-def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap):
+def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap, needed_by):
     """Draw blocks of images beside each other, under headings and behind row labels.
 
     Parameters
@@ -105,18 +107,22 @@ def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap):
     row_labels : list of str or None
         One per row.
     captions : list of str or None
-        One per column of the first block, below it.
+        Below the first block: a title to the left, then one per column.
     ax : Axes or None
         None makes a figure in which a pixel of the canvas is a pixel of the screen.
     cmap : str or Colormap
+    needed_by : str
+        As in `tile`.
 
     Returns
     -------
     ax : Axes
     """
-    canvases, gaps, sides = zip(*[tile(block, cmap) for block in blocks], strict=True)
+    canvases, gaps, sides = zip(*[tile(block, cmap, needed_by) for block in blocks], strict=True)
     gap, (tile_height, tile_width) = gaps[0], sides[0]
-    spacer = np.zeros((len(canvases[0]), tile_width // 2, 4), np.uint8)
+    # A heading needs an inch, also above a single column.
+    spacer_width = max(tile_width // 2, _PIXELS_PER_INCH - canvases[0].shape[1])
+    spacer = np.zeros((len(canvases[0]), spacer_width, 4), np.uint8)
     pieces, centers, left = [], [], 0
     for canvas in canvases:
         centers.append(left + canvas.shape[1] / 2 - 0.5)
@@ -125,7 +131,12 @@ def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap):
     picture = np.concatenate(pieces[:-1], axis=1)
     if ax is None:
         ax = _new_axes(
-            picture.shape[:2], max(tile_height, tile_width), headings, row_labels, captions
+            picture.shape[:2],
+            max(tile_height, tile_width),
+            headings,
+            row_labels,
+            captions,
+            needed_by,
         )
     ax.imshow(
         picture,
@@ -136,8 +147,21 @@ def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap):
     ax.tick_params(length=0, labelsize=_FONT_SIZE)
     rows = np.arange(len(blocks[0])) * (tile_height + gap) + (tile_height - 1) / 2
     ax.set_yticks(rows if row_labels else [], row_labels)
-    columns = np.arange(blocks[0].shape[1]) * (tile_width + gap) + (tile_width - 1) / 2
-    ax.set_xticks(columns if captions else [], captions)
+    ax.set_xticks([])
+    if captions:
+        columns = np.arange(blocks[0].shape[1]) * (tile_width + gap) + (tile_width - 1) / 2
+        ax.set_xticks(columns, captions[1:], fontsize=_FONT_SIZE - 2)
+        ax.annotate(
+            captions[0],
+            (0, 0),
+            xytext=(-4, -4),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=_FONT_SIZE - 2,
+            annotation_clip=False,
+        )
     for center, heading in zip(centers, headings or [], strict=False):
         ax.annotate(
             heading,
@@ -152,9 +176,9 @@ def draw_blocks(blocks, *, headings, row_labels, captions, ax, cmap):
     return ax
 
 
-def _new_axes(shape, tile_side, headings, row_labels, captions):
+def _new_axes(shape, tile_side, headings, row_labels, captions, needed_by):
     """Make a figure that fits the canvas and its texts exactly."""
-    plt = import_optional("matplotlib.pyplot", extra="plot", needed_by="A display")
+    plt = import_optional("matplotlib.pyplot", extra="plot", needed_by=needed_by)
     scale = min(1, _CRISP_TILE / tile_side) / _PIXELS_PER_INCH
     height, width = shape[0] * scale, shape[1] * scale
     lines = [line for label in row_labels or [] for line in label.split("\n")]
