@@ -1,0 +1,352 @@
+"""Features in which images are compared: a small classifier, any transformer, a callable."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import hashlib
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latentgen.utils._images import (
+    flatten_images,
+    infer_layout,
+    to_unit_floats,
+    warn_unusual_range,
+)
+
+_BLOCK_VALUES = 2**22
+
+
+def check_extractor(feature_extractor, name="feature_extractor"):
+    """Raise unless `feature_extractor` is None, a callable or a fitted transformer."""
+    if hasattr(feature_extractor, "transform"):
+        if hasattr(feature_extractor, "fit"):
+            try:
+                check_is_fitted(feature_extractor)
+            except NotFittedError as error:
+                raise NotFittedError(
+                    f"'{name}' must be fitted before it judges, got an unfitted "
+                    f"{type(feature_extractor).__name__}. Call its 'fit' on training images; a "
+                    "metric never fits it on what it judges."
+                ) from error
+    elif feature_extractor is not None and not callable(feature_extractor):
+        raise TypeError(
+            f"'{name}' must be None, a fitted transformer or a callable, got "
+            f"{feature_extractor!r}."
+        )
+
+
+def describe_extractor(feature_extractor):
+    """One line that says what images are compared in, and what that was fitted on."""
+    if feature_extractor is None:
+        return "pixels in [0, 1]"
+    if hasattr(feature_extractor, "fitted_on_"):
+        return f"{type(feature_extractor).__name__} fitted on {feature_extractor.fitted_on_}"
+    if hasattr(feature_extractor, "transform"):
+        return " ".join(repr(feature_extractor).split())
+    name = getattr(feature_extractor, "__qualname__", type(feature_extractor).__name__)
+    return f"{getattr(feature_extractor, '__module__', None) or 'builtins'}.{name}"
+
+
+def as_images(X, input_name="X"):
+    """Images as an array in the layout they came in, with a check of shape and range."""
+    X = X if hasattr(X, "ndim") else np.asarray(X)
+    flat, _, ndim = flatten_images(X)
+    if ndim == 2 and flat.ndim != 2:
+        raise ValueError(
+            f"Expected '{input_name}' of shape (n_samples, n_features), (n_samples, H, W) or "
+            f"(n_samples, C, H, W), got {np.shape(X)}."
+        )
+    X = np.asarray(X)
+    warn_unusual_range(np.asarray(flat))
+    return X
+
+
+def flat_unit_floats(X):
+    """Images in any layout as float32 rows in [0, 1]."""
+    return to_unit_floats(X.reshape(len(X), -1))
+
+
+def extract_features(feature_extractor, X):
+    """Features of images, block by block.
+
+    Parameters
+    ----------
+    feature_extractor : None, callable or fitted transformer
+        None compares pixels. A transformer gets flat pixels, a callable images in the layout
+        of `X`; both get float32 in [0, 1].
+    X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
+
+    Returns
+    -------
+    features : ndarray of shape (n, d)
+    """
+    check_extractor(feature_extractor)
+    step = max(1, _BLOCK_VALUES // max(1, int(np.prod(X.shape[1:]))))
+    parts = []
+    for start in range(0, len(X), step):
+        block = X[start : start + step]
+        pixels = flat_unit_floats(block)
+        if feature_extractor is None:
+            parts.append(pixels)
+        elif hasattr(feature_extractor, "transform"):
+            parts.append(np.asarray(feature_extractor.transform(pixels)))
+        else:
+            parts.append(np.asarray(feature_extractor(pixels.reshape(block.shape))))
+    features = np.concatenate(parts)
+    if features.shape[0] != len(X) or features.ndim != 2:
+        raise ValueError(
+            f"'feature_extractor' must give one row per image, got features of shape "
+            f"{features.shape} for {len(X)} images."
+        )
+    return features
+
+
+class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Hidden features of a small convolutional classifier trained on real images.
+
+    The offline feature extractor for `frechet_distance` and `kernel_distance`: 128 values that
+    tell the classes of the training images apart. Distances in such features compare models on
+    one data set under one fitted extractor; for numbers that are to be compared with papers,
+    Inception features are needed. Fit it on the real training split, once, and keep it.
+
+    Parameters
+    ----------
+    image_shape : tuple of int, default=None
+        Shape (C, H, W) of flat images. None reads it from images with more dimensions, and takes
+        flat ones as square with one channel.
+    max_epochs : int, default=8
+        Passes over the training images.
+    batch_size : int, default=64
+        Images per training step, at least 2.
+    lr : float, default=0.01
+        Highest step size of the one-cycle schedule.
+    device : str, default='auto'
+        Torch device; ``'auto'`` takes CUDA, then Apple's MPS, then the CPU.
+    random_state : int, RandomState instance or None, default=0
+        Decides the initial weights and the order of the images. The same integer gives the same
+        features on the same machine.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained classifier.
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    fitted_on_ : str
+        What the features were learnt from: number, shape and classes of the images, and a digest
+        of images and labels.
+    image_shape_ : tuple of int
+        (C, H, W).
+    device_ : str
+        The torch device that was used.
+    n_features_in_ : int
+        Number of pixels times channels.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, where it had any.
+
+    See Also
+    --------
+    FIDScorer : Takes a fitted `ClassifierFeatures` as ``feature_extractor``.
+    tstr_score : Trains the same classifier on generated images.
+
+    Notes
+    -----
+    Two blocks of convolution (16 and 32 filters of 3 x 3), pooling and batch normalisation, then
+    a hidden layer of 128 rectified units with dropout; AdamW with a one-cycle schedule [1]_.
+    On MNIST it reaches 98.6 % of the test images after 6 epochs on 10 000 training images.
+
+    References
+    ----------
+    .. [1] Smith, Topin (2018). Super-Convergence: Very Fast Training of Neural Networks Using
+       Large Learning Rates. https://arxiv.org/abs/1708.07120
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from latentgen.metrics import ClassifierFeatures
+    >>> X, y = load_digits(return_X_y=True)
+    >>> extractor = ClassifierFeatures(max_epochs=1).fit(X[:500] / 16, y[:500])
+    >>> extractor.transform(X[500:] / 16).shape
+    (1297, 128)
+    """
+
+    _parameter_constraints: dict = {
+        "image_shape": ["array-like", None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        image_shape=None,
+        max_epochs=8,
+        batch_size=64,
+        lr=0.01,
+        device="auto",
+        random_state=0,
+    ):
+        self.image_shape = image_shape
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.device = device
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Train the classifier on real images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Unsigned bytes in [0, 255] or floats in [0, 1].
+        y : array-like of shape (n_samples,)
+            Class labels.
+
+        Returns
+        -------
+        self : object
+            Fitted extractor.
+
+        Raises
+        ------
+        ValueError
+            If the images cannot be read as such, or if `y` holds no class labels.
+        """
+        # torch takes seconds to import, and distances alone do not need it.
+        from latentgen.metrics._network import train_classifier
+        from latentgen.utils._torch import draw_seed, resolve_device
+
+        X, shape, ndim = flatten_images(X)
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32, np.uint8], ensure_min_samples=2
+        )
+        warn_unusual_range(X)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        numbers = numbers.astype(np.int64)
+        self.image_shape_ = infer_layout(X, shape, ndim, self.image_shape).image_shape
+        self.device_ = resolve_device(self.device)
+        self.net_ = train_classifier(
+            X,
+            numbers,
+            self.image_shape_,
+            len(self.classes_),
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            device=self.device_,
+            seed=draw_seed(check_random_state(self.random_state)),
+        )
+        self.fitted_on_ = (
+            f"{len(X)} images of shape {self.image_shape_}, {len(self.classes_)} classes, "
+            f"sha256 {_digest(X, numbers)}"
+        )
+        return self
+
+    def transform(self, X):
+        """Features of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+
+        Returns
+        -------
+        X_features : ndarray of shape (n_samples, 128), dtype float32
+            Activations of the hidden layer, at least 0.
+        """
+        return self._apply("features", X)
+
+    def predict(self, X):
+        """Classes of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The most probable label of each image.
+        """
+        # Before the network is asked for, so that an unfitted one gives the usual error.
+        check_is_fitted(self)
+        return self.classes_[self._apply("forward", X).argmax(axis=1)]
+
+    def score(self, X, y):
+        """Share of images whose class is found.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        y : array-like of shape (n_samples,)
+            Their labels.
+
+        Returns
+        -------
+        accuracy : float
+            In [0, 1].
+        """
+        return float(np.mean(self.predict(X) == np.asarray(y)))
+
+    def _apply(self, part, X):
+        """Run a part of the network over images."""
+        check_is_fitted(self)
+        from latentgen.metrics._network import N_FEATURES, apply_network
+
+        X, shape, _ = flatten_images(X)
+        if shape not in (None, self.image_shape_):
+            raise ValueError(
+                f"Expected images of shape {self.image_shape_} as seen in fit, got {shape}."
+            )
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32, np.uint8])
+        warn_unusual_range(X)
+        n_outputs = N_FEATURES if part == "features" else len(self.classes_)
+        return apply_network(getattr(self.net_.module_, part), X, n_outputs, self.net_.device)
+
+    @property
+    def _n_features_out(self):
+        from latentgen.metrics._network import N_FEATURES
+
+        return N_FEATURES
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        # Features are float32 whatever the dtype of the pixels.
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _digest(X, numbers):
+    """First 16 hexadecimal digits of the SHA-256 of images and class numbers."""
+    sha = hashlib.sha256()
+    step = max(1, _BLOCK_VALUES // X.shape[1])
+    for start in range(0, len(X), step):
+        sha.update(np.ascontiguousarray(X[start : start + step]))
+    sha.update(numbers)
+    return sha.hexdigest()[:16]

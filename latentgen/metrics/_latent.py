@@ -1,0 +1,210 @@
+"""Comparisons of latent codes: marginal fit, and distance from the training set."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import Bunch, check_scalar
+
+from latentgen.metrics._distances import check_pair
+
+_BLOCK_VALUES = 2**23
+
+
+def latent_ks_statistic(Z_real, Z_generated):
+    """Mean over dimensions of the two-sample Kolmogorov-Smirnov statistic.
+
+    Compares the marginal distributions of two sets of codes; what it does not see is how the
+    dimensions depend on each other. Lower is better, in [0, 1], 0 for equal samples. Two samples
+    of n rows from the same distribution give about :math:`0.87 \\sqrt{2 / n}`.
+
+    Parameters
+    ----------
+    Z_real : array-like of shape (n_real, latent_dim)
+        Codes of real images.
+    Z_generated : array-like of shape (n_generated, latent_dim)
+        Codes from a sampler.
+
+    Returns
+    -------
+    statistic : float
+        Mean of the largest differences between the empirical distribution functions.
+
+    Raises
+    ------
+    ValueError
+        If the codes are not finite or do not have equally many columns.
+
+    See Also
+    --------
+    novelty : Whether codes are copies of the training set.
+    scipy.stats.ks_2samp : The statistic of one dimension.
+
+    References
+    ----------
+    .. [1] Hodges (1958). The Significance Probability of the Smirnov Two-Sample Test.
+       https://doi.org/10.1007/BF02589501
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentgen.metrics import latent_ks_statistic
+    >>> Z = np.arange(10.0).reshape(-1, 1)
+    >>> latent_ks_statistic(Z, Z + 1)
+    0.1
+    """
+    Z_real, Z_generated = check_pair(Z_real, Z_generated, names=("Z_real", "Z_generated"))
+    n, m = len(Z_real), len(Z_generated)
+    step = max(1, _BLOCK_VALUES // (n + m))
+    total = 0.0
+    for start in range(0, Z_real.shape[1], step):
+        columns = slice(start, start + step)
+        # One dimension per row, which sorts faster.
+        both = np.concatenate([Z_real[:, columns].T, Z_generated[:, columns].T], axis=1)
+        order = np.argsort(both, axis=1)
+        both = np.take_along_axis(both, order, axis=1)
+        # Integer steps of m and -n: the difference of the two counts, times n * m, exactly.
+        gap = np.abs(np.cumsum(np.where(order < n, m, -n), axis=1))
+        # Within a run of equal values both functions jump together.
+        gap[:, :-1][both[:, 1:] == both[:, :-1]] = 0
+        total += gap.max(axis=1).sum() / (n * m)
+    return float(total / Z_real.shape[1])
+
+
+def nearest_rows(X_index, X):
+    """Exact distance to the nearest row of `X_index`, and that row.
+
+    The search runs in float32 through matrix products. Every row that rounding could have hidden
+    is then compared in float64, so that a copy has distance 0.
+
+    Parameters
+    ----------
+    X_index : ndarray of shape (n_index, n_features)
+    X : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    distances : ndarray of shape (n_samples,), dtype float64
+    rows : ndarray of shape (n_samples,), dtype int64
+        The first of equally near rows.
+    """
+    n_index, n_features = X_index.shape
+    centre = X_index.mean(axis=0, dtype=np.float64)
+    # Sums of squares stay in the range of float32 whatever the unit of the data.
+    scale = float(np.max([X_index.max(axis=0) - centre, centre - X_index.min(axis=0)])) or 1.0
+
+    index = np.empty((n_features + 1, n_index), dtype=np.float32)
+    for start in range(0, n_index, 4096):
+        rows = slice(start, start + 4096)
+        index[:-1, rows] = ((X_index[rows] - centre) / scale).T
+    index[-1] = np.einsum("ij,ij->j", index[:-1], index[:-1])
+    largest = np.sqrt(index[-1].max())
+    index[:-1] *= -2
+
+    distances = np.full(len(X), np.inf)
+    nearest = np.zeros(len(X), dtype=np.int64)
+    step = max(1, _BLOCK_VALUES // n_index)
+    for start in range(0, len(X), step):
+        block = np.asarray(X[start : start + step])
+        queries = np.ones((len(block), n_features + 1), dtype=np.float32)
+        queries[:, :-1] = (block - centre) / scale
+        scores = queries @ index
+        # Bound on the rounding of one score: length of the sum times unit roundoff times the
+        # product of the norms, for the two that are compared (Higham 2002, equation 3.5).
+        norms = np.linalg.norm(queries[:, :-1], axis=1)
+        slack = 2 * np.finfo(np.float32).eps * (n_features + 4) * largest * (2 * norms + largest)
+        query, row = np.nonzero(scores <= (scores.min(axis=1) + slack)[:, None])
+        chunk = max(1, _BLOCK_VALUES // n_features)
+        for first in range(0, len(query), chunk):
+            q, r = query[first : first + chunk], row[first : first + chunk]
+            gaps = np.subtract(block[q], X_index[r], dtype=np.float64)
+            exact = np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
+            order = np.lexsort((r, exact, q))
+            order = order[np.unique(q[order], return_index=True)[1]]
+            better = order[exact[order] < distances[start + q[order]]]
+            distances[start + q[better]] = exact[better]
+            nearest[start + q[better]] = r[better]
+    return distances, nearest
+
+
+def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
+    """Distance of generated rows from the training set, in units of unseen real rows.
+
+    A sampler that copies its training set has an excellent Fréchet distance, so read the two
+    together. Neither direction is better: 0 is a copy, 1 is as far from the training set as
+    unseen real data, well above 1 is farther from the data than real rows are.
+
+    Parameters
+    ----------
+    X_train : array-like of shape (n_train, n_features)
+        The **whole** training set, codes or pixels. With a part of it the value comes out far
+        too high.
+    X_test : array-like of shape (n_test, n_features)
+        Real rows that were not trained on.
+    X_generated : array-like of shape (n_generated, n_features)
+        Generated rows.
+    near_copy : float, default=0.3
+        A generated row is a near-copy if its distance to the training set is below `near_copy`
+        times the median distance of the test rows.
+
+    Returns
+    -------
+    result : :class:`~sklearn.utils.Bunch`
+        Has the attributes
+
+        novelty : float
+            Mean distance to the nearest training row of the generated rows, divided by that of
+            the test rows; at least 0.
+        near_copies : float
+            Share of near-copies, in [0, 1].
+        distances : ndarray of shape (n_generated,)
+            Euclidean distance of each generated row to its nearest training row.
+        neighbors : ndarray of shape (n_generated,)
+            Which training row that is.
+        test_distances : ndarray of shape (n_test,)
+            Distances of the test rows.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of columns differ, or if all test rows are rows of `X_train`.
+
+    See Also
+    --------
+    frechet_distance : What novelty is to be read beside.
+
+    Notes
+    -----
+    The search is exact. It takes O((n_test + n_generated) n_train n_features) time in single
+    precision matrix products and a copy of `X_train` in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentgen.metrics import novelty
+    >>> rng = np.random.default_rng(0)
+    >>> X_train, X_test, X_new = rng.normal(size=(3, 500, 4))
+    >>> copies = novelty(X_train, X_test, X_train[:100])
+    >>> copies.novelty, copies.near_copies
+    (0.0, 1.0)
+    >>> round(novelty(X_train, X_test, X_new).novelty, 1)
+    1.0
+    """
+    check_scalar(near_copy, "near_copy", Real, min_val=0)
+    X_train, X_test = check_pair(X_train, X_test, names=("X_train", "X_test"))
+    X_train, X_generated = check_pair(X_train, X_generated, names=("X_train", "X_generated"))
+    test_distances, _ = nearest_rows(X_train, X_test)
+    if not test_distances.any():
+        raise ValueError(
+            f"All {len(X_test)} rows of 'X_test' are rows of 'X_train', so there is no distance of "
+            "unseen data to compare with. Pass real rows that were not trained on."
+        )
+    distances, neighbors = nearest_rows(X_train, X_generated)
+    return Bunch(
+        novelty=float(distances.mean() / test_distances.mean()),
+        near_copies=float(np.mean(distances < near_copy * np.median(test_distances))),
+        distances=distances,
+        neighbors=neighbors,
+        test_distances=test_distances,
+    )
