@@ -78,12 +78,15 @@ def tile(grid, cmap, needed_by):
     factor = math.ceil(_MIN_TILE / max(height, width))
     gap = max(2, factor * max(height, width) // 16)
     if channels == 1:
-        colors = matplotlib.colormaps.get_cmap(cmap)(grid[:, :, 0], bytes=True)
+        # The middle of each of 256 steps, so that rounding never picks the color beside it; and
+        # no bytes=True, which cuts decimals off.
+        levels = (np.rint(grid[:, :, 0] * 255) + 0.5) / 256
+        colors = matplotlib.colormaps.get_cmap(cmap)(levels)
     else:
         colors = np.moveaxis(grid, 2, -1)
         if channels == 3:
             colors = np.concatenate([colors, np.ones_like(colors[..., :1])], axis=-1)
-        colors = np.rint(np.nan_to_num(colors) * 255).astype(np.uint8)
+    colors = np.rint(np.nan_to_num(colors) * 255).astype(np.uint8)
     colors[np.isnan(grid).any(axis=2)] = 0
     colors = colors.repeat(factor, axis=2).repeat(factor, axis=3)
     height, width = colors.shape[2:4]
