@@ -104,6 +104,7 @@ def load_digits_images(*, return_X_y=False):
         DESCR : str
             Description.
     (data, target) : tuple if ``return_X_y=True``
+        The images and their labels.
 
     Examples
     --------
@@ -238,6 +239,7 @@ def fetch_mnist(*, subset="train", data_home=None, download_if_missing=True, ret
         DESCR : str
             Description.
     (data, target) : tuple if ``return_X_y=True``
+        The images and their labels.
 
     Raises
     ------
@@ -364,6 +366,7 @@ def fetch_cifar10(*, subset="train", data_home=None, return_X_y=False):
         DESCR : str
             Description, with the version of the images.
     (data, target) : tuple if ``return_X_y=True``
+        The images and their labels.
 
     Raises
     ------

@@ -192,6 +192,7 @@ def load_image_folder(
         DESCR : str
             Description.
     (data, target) : tuple if ``return_X_y=True``
+        The images and their labels.
 
     Raises
     ------

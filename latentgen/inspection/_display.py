@@ -249,7 +249,7 @@ class SampleGridDisplay:
 
         Returns
         -------
-        display : SampleGridDisplay
+        SampleGridDisplay
             The display itself.
         """
         blocks = [self.images] + ([] if self.real_images is None else [self.real_images])
@@ -394,7 +394,7 @@ class ReconstructionDisplay:
 
         Returns
         -------
-        display : ReconstructionDisplay
+        ReconstructionDisplay
             The display itself.
         """
         rows, labels = [self.images, self.reconstructions], ["original", "reconstructed"]

@@ -228,7 +228,7 @@ class SweepDisplay:
 
         Returns
         -------
-        display : SweepDisplay
+        SweepDisplay
             The display itself.
         """
         two = len(self.metrics) == 2
