@@ -98,8 +98,8 @@ def frechet_distance(X_real, X_generated):
     >>> import numpy as np
     >>> from latentgen.metrics import frechet_distance
     >>> rng = np.random.default_rng(0)
-    >>> X_real, X_generated = rng.normal(size=(2, 1000, 8))
-    >>> round(frechet_distance(X_real, X_generated + 1), 1)
+    >>> X_real = rng.normal(size=(1000, 8))
+    >>> round(frechet_distance(X_real, X_real + 1), 6)
     8.0
     """
     X_real, X_generated = check_pair(X_real, X_generated, min_samples=2)

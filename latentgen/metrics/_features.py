@@ -42,8 +42,7 @@ def check_extractor(feature_extractor, name="feature_extractor"):
                 ) from error
     elif feature_extractor is not None and not callable(feature_extractor):
         raise TypeError(
-            f"'{name}' must be None, a fitted transformer or a callable, got "
-            f"{feature_extractor!r}."
+            f"'{name}' must be None, a fitted transformer or a callable, got {feature_extractor!r}."
         )
 
 
@@ -291,9 +290,8 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         y : ndarray of shape (n_samples,)
             The most probable label of each image.
         """
-        # Before the network is asked for, so that an unfitted one gives the usual error.
-        check_is_fitted(self)
-        return self.classes_[self._apply("forward", X).argmax(axis=1)]
+        scores = self._apply("forward", X)
+        return self.classes_[scores.argmax(axis=1)]
 
     def score(self, X, y):
         """Share of images whose class is found.
