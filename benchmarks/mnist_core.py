@@ -141,7 +141,7 @@ def save_picture(autoencoder, judge, seed):
     X_new = autoencoder.inverse_transform(sampler.sample(100, y=y_new, random_state=seed))
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     display = SampleGridDisplay.from_images(X_new, y_new, n_columns=10)
-    display.plot().figure_.savefig(PICTURE, dpi=150, bbox_inches="tight")
+    display.figure_.savefig(PICTURE, dpi=200, bbox_inches="tight")
 
 
 def parse_arguments():
