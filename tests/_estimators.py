@@ -3,17 +3,61 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
 
-from latentgen.autoencoders import ConvAutoencoder
+from latentgen import (
+    ConditionalSampler,
+    ConvAutoencoder,
+    FastHVRTSampler,
+    GaussianSampler,
+    LatentGenerativePipeline,
+)
+from latentgen.metrics import ClassifierFeatures
 
-# Cheap enough to be fitted hundreds of times.
+# Constructor arguments that are cheap enough for hundreds of fits.
 CONV = ConvAutoencoder(latent_dim=3, channels=(4,), max_epochs=1, batch_size=32, random_state=0)
+
+AUTOENCODERS = [
+    CONV,
+    clone(CONV).set_params(beta=1.0),
+]
+
+SAMPLERS = [
+    GaussianSampler(),
+    FastHVRTSampler(random_state=0),
+    FastHVRTSampler("univariate_kde_copula", min_samples_leaf=5, random_state=0),
+    FastHVRTSampler("local_gaussian", min_samples_leaf=5, random_state=0),
+    ConditionalSampler(GaussianSampler()),
+    ConditionalSampler(GaussianMixture(random_state=0)),
+]
+
+PIPELINES = [
+    LatentGenerativePipeline([("autoencoder", CONV), ("sampler", GaussianSampler())]),
+    LatentGenerativePipeline(
+        [
+            ("autoencoder", CONV),
+            ("scaler", StandardScaler()),
+            ("sampler", ConditionalSampler(GaussianSampler())),
+        ]
+    ),
+]
+
+# Estimators that are neither autoencoder nor sampler, such as feature extractors.
+OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
+
+ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
+
+
+CLUSTER_MEANS = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0]])
 
 
 def make_codes():
+    """150 codes in three clusters of different size, and their labels."""
     rng = np.random.RandomState(0)
     y = np.repeat(["a", "b", "c"], [75, 50, 25])
-    centres = np.repeat([[0, 0, 0], [6, 0, 0], [0, 6, 0]], [75, 50, 25], axis=0)
+    centres = np.repeat(CLUSTER_MEANS, [75, 50, 25], axis=0)
     Z = (centres + rng.standard_normal((150, 3))).astype(np.float32)
     order = rng.permutation(150)
     return Z[order], y[order]

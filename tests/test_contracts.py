@@ -1,0 +1,485 @@
+"""The contracts of latentgen, for every autoencoder, sampler and pipeline in the list."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import copy
+import pickle
+import random
+import tracemalloc
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from _estimators import AUTOENCODERS, CLUSTER_MEANS, ESTIMATORS, PIPELINES, SAMPLERS
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+
+from latentgen import load_model, save_model
+
+LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}
+DTYPES = ["uint8", "float32", "float64"]
+
+
+def name_of(estimator):
+    """The constructor call on one line, for the names of the tests."""
+    return "".join(repr(estimator).split())[:90]
+
+
+def as_images(digits, layout="channels", dtype="float32"):
+    """The digits in another layout and dtype, read-only."""
+    X = digits[0]
+    X = np.rint(X * 255).astype(dtype) if dtype == "uint8" else X.astype(dtype)
+    X = X.reshape(len(X), *LAYOUTS[layout])
+    X.setflags(write=False)
+    return X
+
+
+def random_states():
+    return np.random.get_state()[1:], torch.get_rng_state().tolist(), random.getstate()  # noqa: NPY002
+
+
+def assert_same_states(before, after):
+    assert_array_equal(before[0][0], after[0][0])
+    assert before[0][1:] == after[0][1:] and before[1:] == after[1:]
+
+
+@pytest.fixture(scope="module", params=AUTOENCODERS, ids=name_of)
+def autoencoder(request, digits):
+    return clone(request.param).fit(digits[0])
+
+
+@pytest.fixture(scope="module", params=SAMPLERS, ids=name_of)
+def sampler(request, codes):
+    return clone(request.param).fit(*codes)
+
+
+@pytest.fixture(scope="module", params=PIPELINES, ids=name_of)
+def pipeline(request, digits):
+    return clone(request.param).fit(*digits)
+
+
+@pytest.fixture(scope="module", params=SAMPLERS + PIPELINES, ids=name_of)
+def generator(request, codes, digits):
+    """Everything that can be sampled, fitted."""
+    return clone(request.param).fit(*(digits if request.param in PIPELINES else codes))
+
+
+all_autoencoders = pytest.mark.parametrize("unfitted", AUTOENCODERS, ids=name_of)
+all_samplers = pytest.mark.parametrize("unfitted", SAMPLERS, ids=name_of)
+all_pipelines = pytest.mark.parametrize("unfitted", PIPELINES, ids=name_of)
+all_estimators = pytest.mark.parametrize("unfitted", ESTIMATORS, ids=name_of)
+all_layouts = pytest.mark.parametrize("layout", LAYOUTS)
+all_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+# ------------------------------------------------------------------ images in, images out
+
+
+def assert_same_kind_of_images(X_new, X, n):
+    assert X_new.shape == (n, *X.shape[1:]) and X_new.dtype == X.dtype
+    assert X_new.min() >= 0 and X_new.max() <= (255 if X.dtype == np.uint8 else 1)
+    # Bytes that were taken for unit floats would all be 0 or 1.
+    assert np.median(np.ptp(X_new.reshape(n, -1).astype(float), axis=1)) > 0.1 * np.ptp(X)
+
+
+@all_dtypes
+@all_layouts
+@all_autoencoders
+def test_autoencoder_gives_images_as_they_came(unfitted, layout, dtype, digits):
+    X = as_images(digits, layout, dtype)
+    model = clone(unfitted).set_params(max_epochs=3, lr=0.02).fit(X)
+    Z = model.transform(X)
+    assert_same_kind_of_images(model.inverse_transform(Z[:7]), X, 7)
+    assert_same_kind_of_images(model.reconstruct(X[:7]), X, 7)
+
+
+@all_dtypes
+@all_layouts
+@all_pipelines
+def test_pipeline_gives_images_as_they_came(unfitted, layout, dtype, digits):
+    X = as_images(digits, layout, dtype)
+    model = clone(unfitted).set_params(autoencoder__max_epochs=3, autoencoder__lr=0.02)
+    model.fit(X, digits[1])
+    assert_same_kind_of_images(model.sample(7, random_state=0), X, 7)
+    assert_same_kind_of_images(model.reconstruct(X[:7]), X, 7)
+
+
+@pytest.mark.parametrize("shape", [(28, 20), (1, 37), (3, 33, 31), (2, 5, 9)])
+@pytest.mark.parametrize("unfitted", AUTOENCODERS + PIPELINES, ids=name_of)
+def test_images_of_any_size_come_back(unfitted, shape):
+    X = np.random.RandomState(0).randint(256, size=(30, *shape)).astype(np.uint8)
+    model = clone(unfitted).fit(X, np.arange(30) % 3)
+    assert model.reconstruct(X).shape == X.shape
+    assert model.image_shape_ == (shape if len(shape) == 3 else (1, *shape))
+
+
+@all_layouts
+def test_autoencoder_encodes_every_layout_alike(autoencoder, layout, digits):
+    assert_array_equal(
+        autoencoder.transform(as_images(digits, layout)), autoencoder.transform(digits[0])
+    )
+
+
+@all_dtypes
+def test_codes_are_finite_float32_of_two_dimensions(autoencoder, dtype, digits):
+    Z = autoencoder.transform(as_images(digits, dtype=dtype))
+    assert Z.dtype == np.float32 and Z.shape == (200, autoencoder.latent_dim_)
+    assert np.isfinite(Z).all()
+
+
+def test_autoencoder_knows_its_images(autoencoder):
+    assert autoencoder.image_shape_ == (1, 8, 8) and autoencoder.n_features_in_ == 64
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("unfitted", AUTOENCODERS + PIPELINES[:1], ids=name_of)
+def test_memory_mapped_images_are_never_copied_whole(unfitted, dtype, tmp_path):
+    path = tmp_path / "images.npy"
+    X = np.random.RandomState(0).randint(2, size=(2000, 1, 32, 32)).astype(dtype)
+    np.save(path, X)
+    mapped = np.load(path, mmap_mode="r")
+    model = clone(unfitted).fit(X[:50])  # Imports and caches come before the measurement.
+    tracemalloc.start()
+    model.fit(mapped)
+    (model if unfitted in AUTOENCODERS else model[:-1]).transform(mapped)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Two batches of inference have 1 024 of the 2 000 images.
+    assert peak < 0.7 * X.nbytes + 3e5
+
+
+# ------------------------------------------------------------------ samples
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 1000])
+def test_sample_is_one_array_of_the_size_asked_for(generator, n_samples):
+    X_new = generator.sample(n_samples)
+    assert type(X_new) is np.ndarray and len(X_new) == n_samples
+    assert X_new.dtype == np.float32 and np.isfinite(X_new).all()
+
+
+def test_sample_draws_one_by_default(generator):
+    assert len(generator.sample()) == 1
+
+
+def test_sampler_draws_many(sampler):
+    assert sampler.sample(100_001, random_state=0).shape == (100_001, 3)
+
+
+def test_same_random_state_same_bytes(generator):
+    first = generator.sample(20, random_state=3)
+    assert_array_equal(generator.sample(20, random_state=3), first)
+    assert not np.allclose(generator.sample(20, random_state=4), first)
+
+
+def test_random_state_may_be_a_generator_that_moves_on(generator):
+    rng = np.random.RandomState(3)
+    first, second = generator.sample(20, random_state=rng), generator.sample(20, random_state=rng)
+    assert_array_equal(first, generator.sample(20, random_state=np.random.RandomState(3)))
+    assert not np.allclose(first, second)
+
+
+def test_calls_without_random_state_differ(generator):
+    assert not np.allclose(generator.sample(20), generator.sample(20))
+
+
+def test_sample_does_not_change_the_fitted_object(generator):
+    before = joblib.hash(generator)
+    generator.sample(20)
+    generator.sample(5, random_state=0)
+    assert joblib.hash(generator) == before
+
+
+@pytest.mark.parametrize("part", [slice(300), slice(-300, None), slice(None, None, 10)])
+def test_any_slice_of_a_draw_is_fair(sampler, part):
+    X_new = sampler.sample(3000, random_state=0)[part]
+    cluster = np.argmin(((X_new[:, None] - CLUSTER_MEANS) ** 2).sum(axis=2), axis=1)
+    X_mean = sampler.sample(30_000, random_state=1).mean(axis=0)
+    error = X_new.std(axis=0) * np.sqrt(1 / 300 + 1 / 30_000)
+    assert np.all(np.abs(X_new.mean(axis=0) - X_mean) < 5 * error)
+    assert len(np.unique(cluster)) == 3
+
+
+@pytest.mark.parametrize(
+    "n_samples, error, message",
+    [
+        (0, ValueError, r"n_samples == 0, must be >= 1"),
+        (-3, ValueError, r"n_samples == -3, must be >= 1"),
+        (2.5, TypeError, r"n_samples must be an instance of int, not float"),
+        ("7", TypeError, r"n_samples must be an instance of int, not str"),
+    ],
+)
+def test_a_bad_number_of_samples_is_refused(generator, n_samples, error, message):
+    with pytest.raises(error, match=message):
+        generator.sample(n_samples)
+
+
+def test_labels_without_classes_are_refused(sampler):
+    if hasattr(sampler, "classes_"):
+        pytest.skip("has classes")
+    name = type(sampler).__name__
+    message = rf"{name} has no classes, got y='a'. Wrap it: ConditionalSampler\({name}\(\)\)"
+    with pytest.raises(ValueError, match=message):
+        sampler.sample(2, y="a")
+
+
+def test_training_data_is_not_kept_alive_through_the_caller(sampler, codes):
+    Z = np.array(codes[0])
+    model = clone(sampler).fit(Z, codes[1])
+    before = model.sample(50, random_state=0)
+    Z += 100
+    assert_array_equal(model.sample(50, random_state=0), before)
+
+
+# ------------------------------------------------------------------ randomness
+
+
+@all_estimators
+def test_global_random_states_are_left_alone(unfitted, digits, codes):
+    model = clone(unfitted)
+    X, y = codes if unfitted in SAMPLERS else digits
+    before = random_states()
+    model.fit(X, y)
+    if hasattr(model, "sample"):
+        model.sample(5, random_state=0)
+    if hasattr(model, "transform"):
+        model.transform(X)
+    assert_same_states(before, random_states())
+
+
+@all_estimators
+def test_torch_is_left_alone_without_a_seed_too(unfitted, digits, codes):
+    model = clone(unfitted)
+    unseeded = {name: None for name in model.get_params() if name.endswith("random_state")}
+    before = torch.get_rng_state()
+    model.set_params(**unseeded).fit(*(codes if unfitted in SAMPLERS else digits))
+    if hasattr(model, "sample"):
+        model.sample(5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@all_autoencoders
+def test_same_seed_same_codes(unfitted, digits):
+    X, _ = digits
+    torch.manual_seed(1)
+    first = clone(unfitted).fit(X).transform(X)
+    torch.manual_seed(2)
+    np.random.seed(2)  # noqa: NPY002
+    assert_array_equal(clone(unfitted).fit(X).transform(X), first)
+
+
+@pytest.mark.parametrize("unfitted", SAMPLERS + PIPELINES, ids=name_of)
+def test_same_seed_same_samples_after_another_fit(unfitted, digits, codes):
+    data = codes if unfitted in SAMPLERS else digits
+    first, second = (clone(unfitted).fit(*data).sample(20, random_state=0) for _ in range(2))
+    assert_array_equal(first, second)
+
+
+# ------------------------------------------------------------------ copies
+
+
+def output(model, X):
+    """What shows whether two fitted models are the same."""
+    return model.sample(10, random_state=0) if hasattr(model, "sample") else model.transform(X)
+
+
+def by_pickle(model, path):
+    return pickle.loads(pickle.dumps(model))
+
+
+def by_deepcopy(model, path):
+    return copy.deepcopy(model)
+
+
+def by_file(model, path):
+    save_model(model, path / "model.latentgen")
+    return load_model(path / "model.latentgen")
+
+
+@pytest.mark.parametrize("way", [by_pickle, by_deepcopy, by_file])
+@all_estimators
+def test_copies_of_a_fitted_model_do_the_same(unfitted, way, digits, codes, tmp_path):
+    X, y = codes if unfitted in SAMPLERS else digits
+    model = clone(unfitted).fit(X, y)
+    twin = way(model, tmp_path)
+    assert twin is not model and type(twin) is type(model)
+    assert_array_equal(output(twin, X), output(model, X))
+    assert repr(twin) == repr(model)
+
+
+@all_estimators
+def test_copies_of_an_unfitted_model_can_be_fitted(unfitted, digits, codes, tmp_path):
+    data = codes if unfitted in SAMPLERS else digits
+    for way in (by_pickle, by_deepcopy, by_file):
+        twin = way(clone(unfitted), tmp_path)
+        with pytest.raises(NotFittedError):
+            output(twin, data[0])
+        twin.fit(*data)
+
+
+@all_estimators
+def test_clone_takes_the_parameters_and_nothing_else(unfitted, digits, codes):
+    model = clone(unfitted).fit(*(codes if unfitted in SAMPLERS else digits))
+    twin = clone(model)
+    assert repr(twin) == repr(unfitted)
+    with pytest.raises(NotFittedError):
+        output(twin, digits[0])
+
+
+def test_reading_a_copy_leaves_the_original_alone(autoencoder, digits):
+    X, _ = digits
+    before = autoencoder.transform(X)
+    copy.deepcopy(autoencoder).partial_fit(X)
+    assert_array_equal(autoencoder.transform(X), before)
+
+
+# ------------------------------------------------------------------ a failing fit
+
+
+class Boom(Exception):
+    pass
+
+
+def fail(*args, **kwargs):
+    raise Boom
+
+
+@all_autoencoders
+def test_a_failing_fit_leaves_the_old_autoencoder(unfitted, digits, monkeypatch):
+    X, _ = digits
+    model = clone(unfitted).fit(X)
+    before = model.transform(X)
+    monkeypatch.setattr(type(model), "_fit_images", fail)
+    with pytest.raises(Boom):
+        model.fit(X[:, :, :4, :4])
+    assert_array_equal(model.transform(X), before)
+
+
+@all_autoencoders
+def test_an_interrupted_training_leaves_the_old_autoencoder(unfitted, digits, monkeypatch):
+    X, _ = digits
+    model = clone(unfitted).fit(X)
+    before = model.transform(X)
+    monkeypatch.setattr(torch.nn.Module, "__call__", fail)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(Boom):
+            method(X)
+    monkeypatch.undo()
+    assert_array_equal(model.transform(X), before)
+
+
+@all_samplers
+def test_a_failing_fit_leaves_the_old_sampler(unfitted, codes, monkeypatch):
+    Z, y = codes
+    model = clone(unfitted).fit(Z, y)
+    before = model.sample(5, random_state=0)
+    monkeypatch.setattr(type(model), "_fit", fail)
+    with pytest.raises(Boom):
+        model.fit(np.ones((10, 7)), np.arange(10) % 2)
+    assert_array_equal(model.sample(5, random_state=0), before)
+
+
+# ------------------------------------------------------------------ model selection
+
+
+@all_pipelines
+def test_pipeline_goes_into_a_parallel_grid_search_with_routing(unfitted, digits):
+    X, y = digits
+
+    def closeness(pipeline, X, y=None):
+        X_new = pipeline.sample(50, random_state=0)
+        return -np.mean((X_new.mean(axis=0) - X.mean(axis=0)) ** 2)
+
+    grid = {"autoencoder__latent_dim": [2, 4]}
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(unfitted, grid, scoring=closeness, cv=2, n_jobs=2).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.sample(3).shape == (3, 1, 8, 8)
+
+
+def test_densities_do_not_depend_on_the_batch(pipeline, digits):
+    X, _ = digits
+    together = pipeline.score_samples(X[:20])
+    one_by_one = np.concatenate([pipeline.score_samples(X[i : i + 1]) for i in range(20)])
+    assert_allclose(one_by_one, together, rtol=1e-3, atol=1e-3)
+
+
+# ------------------------------------------------------------------ rejected input
+
+
+def broken(value):
+    X = np.full((6, 64), 0.5)
+    X[2, 3] = value
+    return X
+
+
+BAD_ROWS = [
+    (broken(np.nan), "Input X contains NaN"),
+    (broken(np.inf), "Input X contains infinity"),
+    (np.zeros(64), "Expected 2D array, got 1D array instead"),
+    (np.zeros((0, 64)), r"Found array with 0 sample\(s\)"),
+    (np.zeros((6, 0)), r"0 feature\(s\) \(shape=\(6, 0\)\) while a minimum of 1 is required"),
+    (csr_array(np.eye(6)), "Sparse data was passed"),
+    (np.eye(6) * 1j, "Complex data not supported"),
+    (np.full((6, 64), "a"), "could not convert string to float|dtype='numeric'"),
+]
+
+
+@pytest.mark.parametrize("X, message", BAD_ROWS)
+@all_estimators
+def test_rows_that_are_no_numbers_are_refused(unfitted, X, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        clone(unfitted).fit(X, np.arange(X.shape[0]) % 2)
+
+
+@all_autoencoders
+def test_one_image_is_refused(unfitted, digits):
+    message = r"1 sample\(s\) .* minimum of 2 is required by ConvAutoencoder"
+    with pytest.raises(ValueError, match=message):
+        clone(unfitted).fit(digits[0][:1])
+
+
+@pytest.mark.parametrize(
+    "method, shape, message",
+    [
+        ("transform", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
+        (
+            "transform",
+            (5, 1, 4, 16),
+            r"images of shape \(1, 8, 8\) as seen in fit, got \(1, 4, 16\)",
+        ),
+        ("transform", (5, 8, 8, 3), r"channels first, got \(5, 8, 8, 3\)"),
+        ("score", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
+        ("reconstruct", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
+        ("partial_fit", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
+        ("inverse_transform", (5, 4), r"codes of shape \(n_samples, 3\), got \(5, 4\)"),
+        ("inverse_transform", (3,), "Expected 2D array, got 1D array instead"),
+        ("inverse_transform", (0, 3), r"Found array with 0 sample\(s\)"),
+    ],
+)
+def test_autoencoder_says_which_shape_it_wants(autoencoder, method, shape, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(autoencoder, method)(np.zeros(shape))
+
+
+def test_codes_that_are_no_numbers_are_not_decoded(autoencoder):
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        autoencoder.inverse_transform(np.full((2, 3), np.nan))
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score", "reconstruct"])
+@all_autoencoders
+def test_unfitted_autoencoder_says_so(unfitted, method):
+    with pytest.raises(NotFittedError, match="ConvAutoencoder instance is not fitted yet"):
+        getattr(clone(unfitted), method)(np.zeros((2, 64)))
+
+
+@pytest.mark.parametrize("unfitted", SAMPLERS + PIPELINES, ids=name_of)
+def test_unfitted_generator_says_so(unfitted):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        clone(unfitted).sample()

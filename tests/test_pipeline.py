@@ -1,0 +1,491 @@
+"""What LatentGenerativePipeline adds to a scikit-learn Pipeline."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from _estimators import CONV
+from joblib import Memory
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from latentgen import (
+    ConditionalSampler,
+    ConvAutoencoder,
+    FastHVRTSampler,
+    GaussianSampler,
+    LatentGenerativePipeline,
+    make_latent_pipeline,
+)
+
+# Of classes 0, 1 and 2.
+CLASS_SIZES = [6, 10, 4]
+
+
+def chain(*between, sampler=None, **params):
+    """An unfitted pipeline around a cheap autoencoder."""
+    sampler = GaussianSampler() if sampler is None else sampler
+    return make_latent_pipeline(clone(CONV), *between, sampler, **params)
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    return chain().fit(digits[0])
+
+
+@pytest.fixture(scope="module")
+def fitted_by_class(digits):
+    return chain(sampler=ConditionalSampler(GaussianSampler())).fit(*digits)
+
+
+@pytest.fixture(scope="module")
+def unbalanced(digits):
+    """20 images of three classes of different size."""
+    X, y = digits
+    rows = [np.flatnonzero(y == label)[:size] for label, size in enumerate(CLASS_SIZES)]
+    rows = np.random.RandomState(0).permutation(np.concatenate(rows))
+    return X[rows], y[rows]
+
+
+# ------------------------------------------------------------------ sample
+
+
+def test_sample_decodes_draws_of_the_sampler(fitted):
+    Z = fitted[-1].sample(6, random_state=0)
+    assert_allclose(fitted.sample(6, random_state=0), fitted[0].inverse_transform(Z), rtol=1e-6)
+
+
+def test_sample_goes_back_through_every_step(digits):
+    X, _ = digits
+    pipeline = chain(StandardScaler(), PCA(2)).fit(X)
+    Z = pipeline[-1].sample(6, random_state=0)
+    assert Z.shape == (6, 2)
+    for _, step in reversed(pipeline.steps[:-1]):
+        Z = step.inverse_transform(Z)
+    assert_allclose(pipeline.sample(6, random_state=0), Z, rtol=1e-6)
+
+
+def test_sample_hands_labels_to_the_sampler(fitted_by_class):
+    y = np.array([3, 1, 1, 7])
+    Z = fitted_by_class[-1].sample(4, y=y, random_state=0)
+    assert_allclose(
+        fitted_by_class.sample(4, y=y, random_state=0),
+        fitted_by_class[0].inverse_transform(Z),
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (11, "Unknown label 11 in 'y'"),
+        ([1, 2, 3], r"'y' asks for 3 codes, one per label, got n_samples=4"),
+    ],
+)
+def test_sample_refuses_labels_that_do_not_fit(fitted_by_class, y, message):
+    with pytest.raises(ValueError, match=message):
+        fitted_by_class.sample(4, y=y)
+
+
+def test_sample_refuses_labels_without_classes(fitted):
+    with pytest.raises(ValueError, match="GaussianSampler has no classes, got y=1"):
+        fitted.sample(4, y=1)
+
+
+# ------------------------------------------------------------------ iter_sample
+
+
+@pytest.mark.parametrize("n_samples, sizes", [(10, [4, 4, 2]), (8, [4, 4]), (3, [3])])
+def test_iter_sample_gives_all_images_in_batches(fitted, n_samples, sizes):
+    batches = list(fitted.iter_sample(n_samples, batch_size=4, random_state=0))
+    assert [len(batch) for batch in batches] == sizes
+    images = np.concatenate(batches)
+    assert images.shape == (n_samples, 1, 8, 8)
+    assert len(np.unique(images.reshape(n_samples, -1), axis=0)) == n_samples
+
+
+def test_iter_sample_same_seed_same_images(fitted):
+    first, second, other = (
+        np.concatenate(list(fitted.iter_sample(10, 4, random_state=seed))) for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, second)
+    assert not np.allclose(first, other)
+
+
+def test_iter_sample_gives_each_batch_its_labels(fitted_by_class):
+    y = np.repeat([0, 5], 6)
+    rng = np.random.RandomState(0)
+    expected = [fitted_by_class.sample(4, y=y[i : i + 4], random_state=rng) for i in (0, 4, 8)]
+    images = np.concatenate(list(fitted_by_class.iter_sample(12, 4, y=y, random_state=0)))
+    assert_array_equal(images, np.concatenate(expected))
+    of_one_class = np.concatenate(list(fitted_by_class.iter_sample(12, 4, y=5, random_state=0)))
+    assert_array_equal(images[8:], of_one_class[8:])
+
+
+def test_iter_sample_needs_memory_for_one_batch_only(fitted):
+    peaks = []
+    for n_samples in (200, 2000):
+        tracemalloc.start()
+        assert sum(len(batch) for batch in fitted.iter_sample(n_samples, 100)) == n_samples
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    # All 2 000 images would be 512 kB.
+    assert peaks[1] < peaks[0] + 50e3
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"n_samples": 0}, "n_samples == 0, must be >= 1"),
+        ({"n_samples": 5, "batch_size": 0}, "batch_size == 0, must be >= 1"),
+        ({"n_samples": 5, "y": [1, 2]}, "got 2 labels for n_samples=5"),
+    ],
+)
+def test_iter_sample_checks_before_the_first_batch(fitted_by_class, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fitted_by_class.iter_sample(**arguments)
+
+
+# ------------------------------------------------------------------ reconstruct, interpolate
+
+
+def test_reconstruct_is_the_way_there_and_back(fitted, digits):
+    X, _ = digits
+    assert_array_equal(fitted.reconstruct(X), fitted[0].reconstruct(X))
+
+
+def test_reconstruct_goes_through_every_step(digits):
+    X, _ = digits
+    pipeline = chain(PCA(1)).fit(X)
+    # One component is left of three: less comes back than from the autoencoder alone.
+    assert not np.allclose(pipeline.reconstruct(X), pipeline[0].reconstruct(X), atol=1e-4)
+
+
+def test_interpolate_starts_and_ends_at_the_reconstructions(fitted, digits):
+    X_start, X_end = digits[0][:3], digits[0][3:6]
+    images = fitted.interpolate(X_start, X_end, n_steps=5)
+    assert images.shape == (3, 5, 1, 8, 8)
+    assert_allclose(images[:, 0], fitted.reconstruct(X_start), atol=1e-6)
+    assert_allclose(images[:, -1], fitted.reconstruct(X_end), atol=1e-6)
+
+
+def test_interpolate_walks_straight_through_the_codes(fitted, digits):
+    X, _ = digits
+    middle = fitted[0].transform(X[:2]).mean(axis=0, keepdims=True)
+    images = fitted.interpolate(X[:1], X[1:2], n_steps=3)
+    assert_allclose(images[0, 1], fitted[0].inverse_transform(middle)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "n_end, n_steps, message",
+    [(2, 8, "inconsistent numbers of samples"), (3, 1, "n_steps == 1, must be >= 2")],
+)
+def test_interpolate_refuses_what_does_not_fit(fitted, digits, n_end, n_steps, message):
+    with pytest.raises(ValueError, match=message):
+        fitted.interpolate(digits[0][:3], digits[0][:n_end], n_steps=n_steps)
+
+
+# ------------------------------------------------------------------ fit_resample
+
+
+@pytest.mark.parametrize(
+    "strategy, sizes",
+    [
+        ("auto", [10, 10, 10]),
+        ("not majority", [10, 10, 10]),
+        ("minority", [6, 10, 10]),
+        ("not minority", [10, 10, 4]),
+        ("all", [10, 10, 10]),
+        ({2: 7, 1: 11}, [6, 11, 7]),
+        ({}, CLASS_SIZES),
+    ],
+)
+def test_fit_resample_fills_up_the_classes(unbalanced, strategy, sizes):
+    X, y = unbalanced
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    X_new, y_new = pipeline.fit_resample(X, y, sampling_strategy=strategy, random_state=0)
+    assert_array_equal(np.bincount(y_new), sizes)
+    assert X_new.shape == (sum(sizes), 1, 8, 8) and X_new.dtype == X.dtype
+    assert y_new.dtype == y.dtype
+    # The images passed in come first and are marked as real.
+    assert_array_equal(X_new[:20], X)
+    assert_array_equal(y_new[:20], y)
+    assert_array_equal(pipeline.is_synthetic_, np.arange(sum(sizes)) >= 20)
+
+
+def test_fit_resample_takes_a_ratio_of_two_classes(unbalanced):
+    X, y = (part[unbalanced[1] < 2] for part in unbalanced)
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    _, y_new = pipeline.fit_resample(X, y, sampling_strategy=0.8)
+    assert_array_equal(np.bincount(y_new), [8, 10])
+
+
+def test_fit_resample_generates_each_image_of_its_class(unbalanced):
+    X, y = unbalanced
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    X_new, y_new = pipeline.fit_resample(X, y, random_state=0)
+    expected = pipeline.sample(10, y=y_new[20:], random_state=0)
+    assert_array_equal(X_new[20:], expected)
+
+
+def test_fit_resample_without_work_gives_copies(digits):
+    X, y = digits[0][:20], np.arange(20) % 2
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    X_new, y_new = pipeline.fit_resample(X, y)
+    assert_array_equal(X_new, X)
+    assert not np.shares_memory(X_new, X) and not np.shares_memory(y_new, y)
+    assert not pipeline.is_synthetic_.any()
+
+
+@pytest.mark.parametrize("labels", [["cat", "dog", "eel"], [-1.0, 0.0, 2.0]])
+def test_fit_resample_keeps_labels_of_any_type(unbalanced, labels):
+    X, y = unbalanced
+    y = np.array(labels)[y]
+    _, y_new = chain(sampler=ConditionalSampler(GaussianSampler())).fit_resample(X, y)
+    assert y_new.dtype == y.dtype
+    assert_array_equal(np.unique(y_new, return_counts=True)[1], [10, 10, 10])
+
+
+@pytest.mark.parametrize("layout", [(64,), (8, 8)])
+def test_fit_resample_keeps_layout_and_dtype(unbalanced, layout):
+    X = np.rint(unbalanced[0] * 255).astype(np.uint8).reshape(20, *layout)
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    X_new, _ = pipeline.fit_resample(X, unbalanced[1])
+    assert X_new.shape == (30, *layout) and X_new.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "strategy, message",
+    [
+        ("most", r"must be a dict, a float or one of \['all', .*\], got 'most'"),
+        (None, r"must be a dict, a float or one of .*, got None"),
+        (True, r"must be a dict, a float or one of .*, got True"),
+        (0.5, "is for two classes, got 3 classes. Use a dict of class sizes"),
+        ({7: 20}, r"names class 7, but the classes in y are \[0, 1, 2\]"),
+        ({0: 3}, "asks for 3 images of class 0, which has 6 already. Images are only added"),
+    ],
+)
+def test_fit_resample_refuses_a_strategy_that_does_not_fit(unbalanced, strategy, message):
+    pipeline = chain(sampler=ConditionalSampler(GaussianSampler()))
+    with pytest.raises(ValueError, match=message):
+        pipeline.fit_resample(*unbalanced, sampling_strategy=strategy)
+    assert not hasattr(pipeline[0], "net_")  # It is refused before the training.
+
+
+@pytest.mark.parametrize(
+    "ratio, message",
+    [(1.5, r"must be in \(0, 1\], got 1.5"), (0.3, "asks for 3 images of class 0")],
+)
+def test_fit_resample_refuses_a_ratio_that_does_not_fit(unbalanced, ratio, message):
+    X, y = (part[unbalanced[1] < 2] for part in unbalanced)
+    with pytest.raises(ValueError, match=message):
+        chain(sampler=ConditionalSampler()).fit_resample(X, y, sampling_strategy=ratio)
+
+
+def test_fit_resample_needs_a_sampler_with_classes(unbalanced):
+    message = r"class-conditional sampler .* got GaussianSampler. Wrap it: ConditionalSampler\("
+    with pytest.raises(ValueError, match=message):
+        chain().fit_resample(*unbalanced)
+
+
+# ------------------------------------------------------------------ memory
+
+
+class CountedAutoencoder(ConvAutoencoder):
+    """Counts its fits, in whatever copy."""
+
+    fits = 0
+
+    def _fit_images(self, X, y, layout):
+        type(self).fits += 1
+        super()._fit_images(X, y, layout)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    monkeypatch.setattr(CountedAutoencoder, "fits", 0)
+    return CountedAutoencoder(**CONV.get_params())
+
+
+def search(autoencoder, memory, X):
+    pipeline = make_latent_pipeline(autoencoder, GaussianSampler(), memory=memory)
+    grid = {"sampler__shrinkage": [0.0, 0.2, 0.4]}
+
+    def score(pipeline, X, y=None):
+        return -np.mean((pipeline.sample(50, random_state=0).mean(0) - X.mean(0)) ** 2)
+
+    return GridSearchCV(pipeline, grid, cv=2, scoring=score).fit(X)
+
+
+def test_memory_fits_each_autoencoder_once_per_fold(counted, digits, tmp_path):
+    found = search(counted, str(tmp_path), digits[0])
+    assert CountedAutoencoder.fits == 3  # Two folds and the refit.
+    assert found.best_estimator_.sample(2).shape == (2, 1, 8, 8)
+
+
+def test_without_memory_every_candidate_fits(counted, digits):
+    search(counted, None, digits[0])
+    assert CountedAutoencoder.fits == 7
+
+
+def test_memory_survives_the_search(counted, digits, tmp_path):
+    first = search(counted, Memory(tmp_path, verbose=0), digits[0])
+    CountedAutoencoder.fits = 0
+    again = search(clone(counted), Memory(tmp_path, verbose=0), np.array(digits[0]))
+    assert CountedAutoencoder.fits == 0
+    assert_array_equal(again.cv_results_["mean_test_score"], first.cv_results_["mean_test_score"])
+
+
+def test_memory_notices_other_parameters_and_images(counted, digits, tmp_path):
+    X, _ = digits
+    pipeline = make_latent_pipeline(counted, GaussianSampler(), memory=str(tmp_path))
+    pipeline.fit(X)
+    clone(pipeline).set_params(autoencoder__latent_dim=2).fit(X)
+    clone(pipeline).fit(X[:100])
+    assert CountedAutoencoder.fits == 3
+    clone(pipeline).fit(X)
+    assert CountedAutoencoder.fits == 3
+
+
+def test_memory_does_not_change_what_is_fitted(digits, tmp_path):
+    X, _ = digits
+    plain = chain().fit(X).sample(5, random_state=0)
+    for _ in range(2):
+        cached = chain(memory=str(tmp_path)).fit(X)
+        assert_array_equal(cached.sample(5, random_state=0), plain)
+
+
+# ------------------------------------------------------------------ steps
+
+
+@pytest.mark.parametrize("nothing", ["passthrough", None])
+def test_steps_may_be_passed_through(nothing, digits):
+    X, _ = digits
+    pipeline = LatentGenerativePipeline(
+        [("autoencoder", clone(CONV)), ("scaler", nothing), ("sampler", GaussianSampler())]
+    ).fit(X)
+    assert_array_equal(pipeline.sample(5, random_state=0), chain().fit(X).sample(5, random_state=0))
+    assert_array_equal(pipeline.reconstruct(X), pipeline[0].reconstruct(X))
+
+
+def test_codes_can_be_standardised_before_the_sampler(digits):
+    X, _ = digits
+    pipeline = chain(StandardScaler()).fit(X)
+    Z = pipeline[:-1].transform(X)
+    assert_allclose(Z.mean(axis=0), 0, atol=1e-3)
+    assert_allclose(pipeline[-1].mean_, 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "estimator", [GaussianMixture(2, random_state=0), KernelDensity(bandwidth=0.1)]
+)
+def test_density_estimators_of_scikit_learn_are_samplers(estimator, digits):
+    pipeline = chain(sampler=estimator).fit(digits[0])
+    X_new = pipeline.sample(6)
+    assert X_new.shape == (6, 1, 8, 8) and X_new.dtype == np.float32
+    assert not np.allclose(pipeline.sample(6), X_new)
+    assert_array_equal(pipeline.sample(6, random_state=0), pipeline.sample(6, random_state=0))
+
+
+def test_parameters_are_reached_by_the_names_of_the_steps():
+    pipeline = chain(StandardScaler())
+    pipeline.set_params(autoencoder__latent_dim=7, sampler__shrinkage=0.5, standardscaler=PCA())
+    assert pipeline["autoencoder"].latent_dim == 7
+    assert pipeline.named_steps.sampler.shrinkage == 0.5
+    assert isinstance(pipeline[1], PCA)
+
+
+def test_slices_are_pipelines_too(digits):
+    X, _ = digits
+    pipeline = chain(StandardScaler()).fit(X)
+    assert_allclose(
+        pipeline[:-1].transform(X), pipeline[1].transform(pipeline[0].transform(X)), rtol=1e-6
+    )
+
+
+def test_the_autoencoder_alone_is_the_first_step(fitted, digits):
+    assert_array_equal(fitted[0].transform(digits[0]), fitted[:-1].transform(digits[0]))
+
+
+def test_html_shows_the_steps(fitted):
+    html = fitted._repr_html_()
+    assert "ConvAutoencoder" in html and "GaussianSampler" in html
+
+
+def test_verbose_prints_the_time_of_each_step(digits, capsys):
+    chain(verbose=True).fit(digits[0])
+    printed = capsys.readouterr().out
+    assert "Processing autoencoder" in printed and "Processing sampler" in printed
+
+
+def test_fitted_attributes_come_from_the_steps(fitted_by_class, fitted):
+    assert_array_equal(fitted_by_class.classes_, np.arange(10))
+    assert fitted.image_shape_ == (1, 8, 8) and fitted.n_features_in_ == 64
+    assert not hasattr(fitted, "classes_")
+
+
+def test_unfitted_pipeline_says_so():
+    for call in (chain().sample, lambda: chain().iter_sample(5)):
+        with pytest.raises(NotFittedError, match=r"LatentGenerativePipeline .* not fitted yet"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "steps, message",
+    [
+        (
+            [CONV, Normalizer(), GaussianSampler()],
+            r"must have 'inverse_transform', but step 'normalizer' \(Normalizer\) has none",
+        ),
+        (
+            [CONV, StandardScaler()],
+            r"must have 'sample', but step 'sampler' \(StandardScaler\) has none. Use a sampler",
+        ),
+        (
+            [CONV, LogisticRegression()],
+            r"must have 'sample', but step 'sampler' \(LogisticRegression\) has none",
+        ),
+    ],
+)
+def test_steps_that_cannot_do_their_part_are_refused(steps, message, digits):
+    names = ["autoencoder", *(type(step).__name__.lower() for step in steps[1:-1]), "sampler"]
+    pipeline = LatentGenerativePipeline(list(zip(names, steps, strict=True)))
+    with pytest.raises(TypeError, match=message):
+        pipeline.fit(*digits)
+
+
+# ------------------------------------------------------------------ make_latent_pipeline
+
+
+@pytest.mark.parametrize(
+    "steps, types",
+    [
+        ([], [ConvAutoencoder, FastHVRTSampler]),
+        ([CONV], [ConvAutoencoder, FastHVRTSampler]),
+        ([GaussianSampler()], [ConvAutoencoder, GaussianSampler]),
+        ([CONV, GaussianMixture()], [ConvAutoencoder, GaussianMixture]),
+        ([CONV, PCA()], [ConvAutoencoder, PCA, FastHVRTSampler]),
+        ([PCA(), GaussianSampler()], [PCA, GaussianSampler]),
+    ],
+)
+def test_make_latent_pipeline_fills_in_what_is_left_out(steps, types):
+    pipeline = make_latent_pipeline(*steps)
+    assert [type(step) for _, step in pipeline.steps] == types
+    assert pipeline.steps[0][0] == "autoencoder" and pipeline.steps[-1][0] == "sampler"
+
+
+def test_make_latent_pipeline_uses_what_it_is_given():
+    steps = [ConvAutoencoder(), StandardScaler(), PCA(), GaussianSampler()]
+    pipeline = make_latent_pipeline(*steps, memory="folder", verbose=True)
+    assert list(pipeline.named_steps) == ["autoencoder", "standardscaler", "pca", "sampler"]
+    assert all(used is given for (_, used), given in zip(pipeline.steps, steps, strict=True))
+    assert pipeline.memory == "folder" and pipeline.verbose is True
