@@ -1,0 +1,197 @@
+"""ClassifierFeatures, and the ways to name what images are compared in."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from latentgen.metrics import ClassifierFeatures
+from latentgen.metrics._features import describe_extractor, extract_features
+
+
+@pytest.fixture(scope="module")
+def all_digits():
+    X, y = load_digits(return_X_y=True)
+    return (X / 16).astype(np.float32).reshape(-1, 1, 8, 8), y
+
+
+@pytest.fixture(scope="module")
+def fitted(all_digits):
+    X, y = all_digits
+    return ClassifierFeatures().fit(X[:1200], y[:1200])
+
+
+@pytest.mark.filterwarnings("ignore:Float pixels", "ignore:X has")
+@parametrize_with_checks([ClassifierFeatures(max_epochs=1)])
+def test_classifier_features_pass_the_common_checks(estimator, check):
+    check(estimator)
+
+
+def test_the_classifier_learns_the_digits(fitted, all_digits):
+    X, y = all_digits
+    assert fitted.score(X[1200:], y[1200:]) > 0.95
+
+
+def test_features_separate_classes_better_than_pixels(fitted, all_digits):
+    X, y = all_digits[0][1200:], all_digits[1][1200:]
+
+    def between_share(Z):
+        means = np.array([Z[y == label].mean(axis=0) for label in range(10)])
+        return means[y].var(axis=0).sum() / Z.var(axis=0).sum()
+
+    assert between_share(fitted.transform(X)) > 1.5 * between_share(X.reshape(len(X), -1))
+
+
+def test_features_have_shape_and_dtype(fitted, all_digits):
+    Z = fitted.transform(all_digits[0][:7])
+    assert Z.shape == (7, 128) and Z.dtype == np.float32
+    assert len(fitted.get_feature_names_out()) == 128
+
+
+def test_layouts_and_dtypes_give_the_same_features(fitted, all_digits):
+    X = np.rint(all_digits[0][:9] * 255).astype(np.uint8)
+    expected = fitted.transform(X)
+    assert_allclose(fitted.transform(X[:, 0]), expected, rtol=1e-6)
+    assert_allclose(fitted.transform(X.reshape(9, -1) / np.float32(255)), expected, rtol=1e-5)
+
+
+def test_features_do_not_depend_on_the_other_rows(fitted, all_digits):
+    X = all_digits[0][:600]
+    assert_allclose(fitted.transform(X)[550:], fitted.transform(X[550:]), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 37), (3, 33, 31), (1, 28, 20), (1, 1, 1), (1, 70, 70)])
+def test_any_image_size(shape):
+    X = np.random.default_rng(0).random((6, *shape), dtype=np.float32)
+    extractor = ClassifierFeatures(max_epochs=1).fit(X, [0, 1] * 3)
+    assert extractor.transform(X).shape == (6, 128)
+    assert extractor.image_shape_ == shape
+
+
+def test_same_seed_same_features_and_other_seed_others(all_digits):
+    X, y = all_digits[0][:100], all_digits[1][:100]
+    first, again, other = (
+        ClassifierFeatures(max_epochs=1, random_state=seed).fit(X, y).transform(X)
+        for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert not np.allclose(first, other)
+
+
+def test_fit_leaves_the_global_random_states_alone(all_digits):
+    np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3)
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    ClassifierFeatures(max_epochs=1).fit(all_digits[0][:50], all_digits[1][:50])
+    assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[1])
+
+
+@pytest.mark.parametrize("params", [{"max_epochs": 2}, {"batch_size": 20}, {"lr": 0.02}])
+def test_each_parameter_of_training_counts(all_digits, params):
+    X, y = all_digits[0][:100], all_digits[1][:100]
+    base, changed = (
+        ClassifierFeatures(**{"max_epochs": 1, **extra}).fit(X, y).transform(X)
+        for extra in ({}, params)
+    )
+    assert not np.allclose(base, changed)
+
+
+def test_image_shape_is_used_for_flat_images():
+    X = np.random.default_rng(0).random((6, 12))
+    extractor = ClassifierFeatures(image_shape=(3, 2, 2), max_epochs=1).fit(X, [0, 1] * 3)
+    assert extractor.image_shape_ == (3, 2, 2)
+
+
+def test_device_is_recorded_and_checked(all_digits):
+    X, y = all_digits[0][:20], all_digits[1][:20]
+    assert ClassifierFeatures(max_epochs=1, device="cpu").fit(X, y).device_ == "cpu"
+    with pytest.raises(ValueError, match="'device'='nowhere' is not a torch device"):
+        ClassifierFeatures(device="nowhere").fit(X, y)
+
+
+def test_fitted_on_says_what_and_changes_with_the_data(all_digits):
+    X, y = all_digits[0][:100], all_digits[1][:100]
+    texts = [
+        ClassifierFeatures(max_epochs=1).fit(*data).fitted_on_
+        for data in ((X, y), (X, y), (X[::-1], y), (X, y[::-1]))
+    ]
+    assert texts[0].startswith("100 images of shape (1, 8, 8), 10 classes, sha256 ")
+    assert texts[0] == texts[1] and len(set(texts)) == 3
+
+
+def test_pickling_keeps_the_features(fitted, all_digits):
+    X = all_digits[0][:20]
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(copy.transform(X), fitted.transform(X))
+
+
+def test_memory_mapped_bytes_are_read(tmp_path, all_digits):
+    X = np.rint(all_digits[0][:60] * 255).astype(np.uint8)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    extractor = ClassifierFeatures(max_epochs=1)
+    expected = extractor.fit(X, all_digits[1][:60]).transform(X)
+    assert_array_equal(extractor.fit(mapped, all_digits[1][:60]).transform(mapped), expected)
+
+
+def test_labels_may_be_strings(all_digits):
+    X, y = all_digits[0][:60], np.where(all_digits[1][:60] > 4, "high", "low")
+    assert set(ClassifierFeatures(max_epochs=1).fit(X, y).predict(X)) <= {"high", "low"}
+
+
+def test_another_image_shape_is_rejected(fitted):
+    with pytest.raises(ValueError, match=r"Expected images of shape \(1, 8, 8\) as seen in fit"):
+        fitted.transform(np.zeros((2, 1, 4, 16)))
+
+
+def half(X):
+    return X.reshape(len(X), -1)[:, : X[0].size // 2]
+
+
+def test_none_compares_pixels_of_any_dtype():
+    X = np.full((3, 1, 2, 2), 51, dtype=np.uint8)
+    assert_allclose(extract_features(None, X), np.full((3, 4), 0.2))
+
+
+def test_a_callable_sees_the_layout_and_a_transformer_flat_floats(all_digits):
+    X = all_digits[0][:30]
+    seen = []
+    extract_features(lambda images: seen.append(images.shape) or half(images), X)
+    assert seen == [(30, 1, 8, 8)]
+    pca = PCA(3).fit(X.reshape(30, -1))
+    assert_allclose(extract_features(pca, X), pca.transform(X.reshape(30, -1)), rtol=1e-5)
+
+
+def test_features_are_taken_block_by_block(monkeypatch, all_digits):
+    monkeypatch.setattr("latentgen.metrics._features._BLOCK_VALUES", 64 * 7)
+    sizes = []
+    Z = extract_features(lambda X: sizes.append(len(X)) or half(X), all_digits[0][:30])
+    assert sizes == [7, 7, 7, 7, 2] and Z.shape == (30, 32)
+
+
+def test_descriptions_name_what_is_used(fitted):
+    assert describe_extractor(None) == "pixels in [0, 1]"
+    assert describe_extractor(half).endswith("test_features.half")
+    assert describe_extractor(PCA(3)) == "PCA(n_components=3)"
+    assert describe_extractor(fitted).startswith("ClassifierFeatures fitted on 1200 images")
+
+
+def test_extractors_that_cannot_be_used_are_rejected(all_digits):
+    X = all_digits[0][:5]
+    with pytest.raises(
+        NotFittedError, match="must be fitted before it judges, got an unfitted PCA"
+    ):
+        extract_features(PCA(), X)
+    with pytest.raises(TypeError, match="must be None, a fitted transformer or a callable, got 3"):
+        extract_features(3, X)
+    with pytest.raises(ValueError, match=r"one row per image, got features of shape \(5,\)"):
+        extract_features(lambda X: X.sum(axis=(1, 2, 3)), X)
