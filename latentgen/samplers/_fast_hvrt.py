@@ -17,7 +17,7 @@ _STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
 
 # Values per chunk: a chunk of independent noise stays in the L2 cache; a chunk that is
 # multiplied by the factors of its partitions should hold many rows of each.
-_CACHE_VALUES = 2**15
+_CACHE_VALUES = 2**16
 _FACTOR_VALUES = 2**21
 _FOREIGN_VALUES = 2**19
 
@@ -76,8 +76,6 @@ class FastHVRTSampler(BaseSampler):
         Number of partitions.
     partition_sizes_ : ndarray of shape (n_partitions_,)
         Number of training codes in each partition.
-    tree_ : DecisionTreeRegressor
-        The tree, over z-scores.
     mean_, scale_ : ndarray of shape (n_features_in_,)
         Of the z-scores.
     n_features_in_ : int
@@ -162,7 +160,9 @@ class FastHVRTSampler(BaseSampler):
         model = self._fit_partition(Z, rng)
         leaves, ids = model.unique_partitions_, model.partition_ids_
         cells = np.searchsorted(leaves, ids)
-        self.tree_ = model.tree_
+        # The arrays alone, because scikit-learn's Tree does not outlive its version in a file.
+        names = ("children_left", "children_right", "feature", "threshold")
+        self._tree = {name: getattr(model.tree_.tree_, name).copy() for name in names}
         self.mean_, self.scale_ = model.scaler_.mean_, model.scaler_.scale_
         self.n_partitions_ = len(leaves)
         self.partition_sizes_ = np.bincount(cells)
@@ -355,7 +355,8 @@ class FastHVRTSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.searchsorted(self._leaves, self.tree_.apply((X - self.mean_) / self.scale_))
+        leaves = _kernels.find_leaves((X - self.mean_) / self.scale_, self._tree)
+        return np.searchsorted(self._leaves, leaves)
 
     def score_samples(self, X):
         """Compute the log-density of the draws.

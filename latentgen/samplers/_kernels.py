@@ -8,6 +8,7 @@ Everywhere the codes are sorted by cell: the first ``sizes[0]`` rows belong to c
 import numpy as np
 from scipy.fft import irfft, rfft
 from scipy.linalg import solve_triangular
+from scipy.sparse import csr_array
 from scipy.special import logsumexp, ndtr, ndtri
 
 # Least standard deviation and least variance of a kernel in units of the z-scores.
@@ -16,10 +17,12 @@ VARIANCE_FLOOR = 1e-8
 
 # Resolution of the marginals: points of the density grid, points of the table of quantiles,
 # and where that table ends, in standard deviations of the copula's normal coordinate.
-_GRID_SIZE = 512
+_GRID_SIZE = 256
 _TABLE_SIZE = 128
 _TABLE_END = 4.5
 
+# Values per block of intermediate results.
+_GRID_VALUES = 2**18
 _BLOCK_VALUES = 2**21
 
 
@@ -39,13 +42,16 @@ def _starts(sizes):
 
 def cell_means(Z, sizes):
     """Means of the cells, shape (n_cells, n_features)."""
-    return np.add.reduceat(Z, _starts(sizes), axis=0) / sizes[:, None]
+    # A product with a sparse matrix of ones is ten times as fast as np.add.reduceat.
+    stops = np.cumsum(sizes)
+    ones = np.ones(len(Z), dtype=Z.dtype)
+    sums = csr_array((ones, np.arange(len(Z)), np.append(0, stops)), shape=(len(sizes), len(Z))) @ Z
+    return sums / sizes[:, None]
 
 
 def cell_stds(Z, sizes):
     """Standard deviations of the cells, at least `STD_FLOOR`, shape (n_cells, n_features)."""
-    squares = np.add.reduceat(Z * Z, _starts(sizes), axis=0) / sizes[:, None]
-    variances = squares - cell_means(Z, sizes) ** 2
+    variances = cell_means(Z * Z, sizes) - cell_means(Z, sizes) ** 2
     return np.sqrt(np.maximum(variances, STD_FLOOR**2))
 
 
@@ -122,7 +128,7 @@ def quantile_tables(Z, sizes, bandwidth=None):
     probabilities = ndtr(np.linspace(-_TABLE_END, _TABLE_END, _TABLE_SIZE))
     frequencies = 2 * np.pi * np.arange(_GRID_SIZE // 2 + 1) / _GRID_SIZE
 
-    per_block = max(1, _BLOCK_VALUES // (n_features * _GRID_SIZE))
+    per_block = max(1, _GRID_VALUES // (n_features * _GRID_SIZE))
     for first in range(0, len(sizes), per_block):
         block = slice(first, min(first + per_block, len(sizes)))
         n_cells = block.stop - first
@@ -155,20 +161,44 @@ def quantile_tables(Z, sizes, bandwidth=None):
     return tables
 
 
+# Cells of new codes.
+
+
+def find_leaves(Z, tree):
+    """Leaf of each row of `Z`, by the arrays of a scikit-learn tree."""
+    # scikit-learn cuts float32 features at float64 thresholds.
+    Z = Z.astype(np.float32)
+    nodes = np.zeros(len(Z), dtype=np.intp)
+    moving = np.arange(len(Z))
+    while True:
+        at = nodes[moving]
+        inner = tree["children_left"][at] >= 0
+        if not inner.any():
+            return nodes
+        moving, at = moving[inner], at[inner]
+        left = Z[moving, tree["feature"][at]] <= tree["threshold"][at]
+        nodes[moving] = np.where(left, tree["children_left"][at], tree["children_right"][at])
+
+
 # Noise, drawn in place in float32.
 
 
 def epanechnikov_noise(generator, out):
-    """Fill `out` with Epanechnikov noise, density 3 / 4 (1 - u^2) on [-1, 1].
+    """Fill `out`, shape (n_rows, n_features), with Epanechnikov noise.
 
-    With u = 2 sin(t), the distribution function 1 / 2 + 3 u / 4 - u^3 / 4 becomes
-    1 / 2 + sin(3 t) / 2, hence the inverse 2 sin(asin(2 p - 1) / 3).
+    The density is 3 / 4 (1 - u^2) on [-1, 1]. With u = 2 sin(t), its distribution function
+    1 / 2 + 3 u / 4 - u^3 / 4 becomes 1 / 2 + sin(3 t) / 2, hence the inverse
+    2 sin(asin(2 p - 1) / 3).
     """
-    generator.random(dtype=np.float32, out=out)
-    out *= 2
-    out -= 1
+    # Random bits are the costliest part. Each value has 16 of its own, and all values of a row
+    # share the fraction behind them: every value is uniform over all of [-1, 1], every row is
+    # independent, and inside a row nothing is shared above the 16th bit.
+    words = generator.bit_generator.random_raw(-(-out.size // 4))
+    bits = words.view(np.int16)[: out.size].reshape(out.shape)
+    np.add(bits, generator.random((len(out), 1), dtype=np.float32), out=out)
+    out *= np.float32(2**-15)
     np.arcsin(out, out=out)
-    out /= 3
+    out *= np.float32(1 / 3)
     np.sin(out, out=out)
     out *= 2
 

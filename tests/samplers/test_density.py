@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from latentgen.samplers import GaussianSampler
+
+MEAN, COVARIANCE = np.array([1.0, -2.0]), np.array([[2.0, 0.9], [0.9, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def Z():
+    return np.random.RandomState(0).multivariate_normal(MEAN, COVARIANCE, size=20_000)
+
+
+@parametrize_with_checks([GaussianSampler(), GaussianSampler(covariance="diag")])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize(
+    "covariance, mean, expected",
+    [
+        ("full", MEAN, COVARIANCE),
+        ("diag", MEAN, np.diag(np.diag(COVARIANCE))),
+        ("identity", np.zeros(2), np.eye(2)),
+    ],
+)
+def test_draws_have_the_mean_and_covariance(Z, covariance, mean, expected):
+    X_new = GaussianSampler(covariance=covariance).fit(Z).sample(20_000, random_state=0)
+    # Data and draws both err: five standard errors of a difference.
+    tolerance = 5 * np.sqrt(2 / 20_000)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.all(np.abs(X_new.mean(axis=0) - mean) < tolerance * np.sqrt(np.diag(expected)))
+    assert np.all(np.abs(np.cov(X_new.T) - expected) < 1.5 * tolerance * scale)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
+def test_score_samples_is_the_normal_log_density(Z, covariance):
+    sampler = GaussianSampler(covariance=covariance).fit(Z)
+    reference = multivariate_normal(sampler.mean_, sampler.factor_ @ sampler.factor_.T)
+    np.testing.assert_allclose(sampler.score_samples(Z[:50]), reference.logpdf(Z[:50]), rtol=1e-9)
+
+
+def test_full_shrinkage_gives_a_sphere(Z):
+    factor = GaussianSampler(shrinkage=1.0).fit(Z).factor_
+    np.testing.assert_allclose(factor @ factor.T, np.trace(np.cov(Z.T)) / 2 * np.eye(2), rtol=1e-6)
+
+
+def test_half_shrinkage_halves_the_covariance(Z):
+    factor = GaussianSampler(shrinkage=0.5).fit(Z).factor_
+    assert (factor @ factor.T)[0, 1] == pytest.approx(np.cov(Z.T)[0, 1] / 2)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
+@pytest.mark.parametrize(
+    "codes",
+    [np.ones((5, 3)), np.random.RandomState(0).standard_normal((3, 20)), np.arange(6.0)[:, None]],
+    ids=["constant", "wide", "one-feature"],
+)
+def test_unusual_codes(covariance, codes):
+    sampler = GaussianSampler(covariance=covariance).fit(codes)
+    assert np.isfinite(sampler.sample(50, random_state=0)).all()
+    assert np.isfinite(sampler.score_samples(codes)).all()
+
+
+def test_draws_of_float32_codes_are_float32(Z):
+    assert GaussianSampler().fit(Z.astype(np.float32)).sample(3).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"covariance": "tied"}, "'covariance' parameter of GaussianSampler must be"),
+        ({"shrinkage": 1.5}, r"'shrinkage' parameter .* in the range \[0, 1\]"),
+    ],
+)
+def test_fit_refuses(Z, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        GaussianSampler(**parameters).fit(Z)
+
+
+def test_one_sample_is_refused():
+    with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required by GaussianSampler"):
+        GaussianSampler().fit([[1.0, 2.0]])
