@@ -28,6 +28,16 @@ def keep_fitted_state_on_error(estimator):
     """Give the estimator its old attributes back when the block fails.
 
     A fit that fails, or is interrupted, thus leaves the model of an earlier fit usable.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its attributes are put back; what they refer to must be replaced and not changed.
+
+    Yields
+    ------
+    None
+        The block to run.
     """
     before = vars(estimator).copy()
     try:

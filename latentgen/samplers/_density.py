@@ -59,7 +59,7 @@ class GaussianSampler(BaseSampler):
     >>> from latentgen import GaussianSampler
     >>> Z = 5 + np.random.RandomState(0).standard_normal((500, 2))
     >>> sampler = GaussianSampler().fit(Z)
-    >>> sampler.sample(10_000, random_state=0).mean(axis=0).round(1)
+    >>> sampler.sample(10_000, random_state=0).mean(axis=0).round()
     array([5., 5.], dtype=float32)
     """
 

@@ -1,0 +1,124 @@
+"""Docstrings of every public object: form, agreement with the code, and running examples."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import doctest
+import inspect
+import re
+import time
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+from _estimators import ESTIMATORS, SAMPLERS
+from numpydoc.docscrape import NumpyDocString
+from numpydoc.validate import validate
+from sklearn.base import clone
+
+import latentgen
+
+# Codes of numpydoc.validate. Left out are those that ask for an extended summary (ES01), a See
+# Also (SA01) and an example (EX01) on every method, an unnamed return value (RT02), and a verb
+# as the first word (SS05).
+CHECKED = """
+    GL01 GL02 GL03 GL05 GL06 GL07 GL08 GL09 GL10
+    SS01 SS02 SS03 SS04 SS06
+    PR01 PR02 PR03 PR04 PR05 PR06 PR07 PR08 PR09 PR10
+    RT01 RT03 RT04 RT05 YD01 SA02 SA03 SA04
+""".split()
+
+
+def module_of(thing):
+    return getattr(thing, "__module__", None) or ""
+
+
+def is_ours(thing):
+    return module_of(thing).startswith("latentgen")
+
+
+def public_objects():
+    """Dotted name -> object, for the classes and functions in every public module."""
+    modules = [latentgen] + [
+        import_module(f"latentgen.{module.name}")
+        for module in iter_modules(latentgen.__path__)
+        if not module.name.startswith("_") and module.name not in ("utils", "networks", "cli")
+    ]
+    found = {}
+    for module in modules:
+        for name in getattr(module, "__all__", vars(module)):
+            thing = getattr(module, name)
+            at_home = hasattr(module, "__all__") or module_of(thing) == module.__name__
+            if callable(thing) and is_ours(thing) and at_home and name[0] != "_":
+                found[f"{thing.__module__}.{thing.__qualname__}"] = thing
+    return dict(sorted(found.items()))
+
+
+def public_callables():
+    """Dotted name -> function, for public functions, methods and constructors."""
+    found = {}
+    for name, thing in OBJECTS.items():
+        found[name] = thing
+        if inspect.isclass(thing):
+            methods = inspect.getmembers(thing, lambda m: inspect.isroutine(m) and is_ours(m))
+            found |= {f"{name}.{key}": m for key, m in methods if not key.startswith("_")}
+    return found
+
+
+OBJECTS = public_objects()
+CALLABLES = public_callables()
+# What is in base.py is for implementers: every estimator is an example of its use.
+WITH_EXAMPLE = [name for name in OBJECTS if not name.startswith("latentgen.base.")]
+
+
+def test_all_of_latentgen_is_looked_at():
+    assert "latentgen.autoencoders._conv.ConvAutoencoder.partial_fit" in CALLABLES
+    assert "latentgen.metrics._distances.frechet_distance" in CALLABLES
+    assert "latentgen.base.BaseSampler.sample" in CALLABLES
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_docstring_has_the_form_of_numpydoc(name):
+    errors = validate(name)["errors"]
+    assert [f"{code}: {text}" for code, text in errors if code in CHECKED] == []
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_documented_defaults_are_those_of_the_signature(name):
+    documented = {
+        p.name: p.type for p in NumpyDocString(inspect.getdoc(CALLABLES[name]))["Parameters"]
+    }
+    wrong = []
+    for parameter in inspect.signature(CALLABLES[name]).parameters.values():
+        text = documented.get(parameter.name, "Ignored")
+        if text in ("Ignored", "None"):
+            continue
+        found = re.search(r"default=(.+)$", text)
+        expected = None if parameter.default is parameter.empty else repr(parameter.default)
+        if (found and found[1].replace("_", "")) != (expected and expected.replace("_", "")):
+            wrong.append(f"{parameter.name} : {text!r}, but the default is {expected}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: type(estimator).__name__)
+def test_fitted_attributes_are_documented(estimator, digits, codes):
+    model = clone(estimator).fit(*(codes if estimator in SAMPLERS else digits))
+    fitted = {name for name in vars(model) if name.endswith("_") and name[0] != "_"}
+    documented = NumpyDocString(inspect.getdoc(type(model)))["Attributes"]
+    names = {name for entry in documented for name in re.split(r",\s*", entry.name)}
+    assert fitted - names == set()
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLE)
+def test_public_objects_have_an_example(name):
+    assert ">>> " in "\n".join(NumpyDocString(inspect.getdoc(OBJECTS[name]))["Examples"])
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_examples_run_and_are_fast(name, fitted_conv):
+    text, globs = inspect.getdoc(CALLABLES[name]), {}
+    example = doctest.DocTestParser().get_doctest(text, globs, name, None, 0)
+    report = []
+    start = time.process_time()
+    results = doctest.DocTestRunner(verbose=False).run(example, out=report.append)
+    assert results.failed == 0, "".join(report)
+    assert time.process_time() - start < 5
