@@ -112,6 +112,22 @@ def extract_features(feature_extractor, X):
     return features
 
 
+def as_generated(encoder):
+    """Feature function that takes real images the way generated ones came: through the decoder.
+
+    Encoding what was decoded moves a code. Where only generated images make that journey, a
+    sampler of training codes looks far from the training set.
+    """
+    if not hasattr(encoder, "inverse_transform"):
+        return encoder
+
+    def encode_decoded(images):
+        decoded = encoder.inverse_transform(encoder.transform(flat_unit_floats(images)))
+        return encoder.transform(flat_unit_floats(np.asarray(decoded)))
+
+    return encode_decoded
+
+
 class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Hidden features of a small convolutional classifier trained on real images.
 
@@ -261,7 +277,7 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def transform(self, X):
-        """Features of images.
+        """Compute features of images.
 
         Parameters
         ----------
@@ -277,7 +293,7 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self._apply("features", X)
 
     def predict(self, X):
-        """Classes of images.
+        """Predict the classes of images.
 
         Parameters
         ----------
@@ -331,6 +347,29 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         from latentgen.metrics._network import N_FEATURES
 
         return N_FEATURES
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        net = state.pop("net_", None)
+        if net is not None:
+            # Plain arrays, so that features learnt on a GPU open without one and need no pickle.
+            weights = net.module_.state_dict()
+            state["_weights"] = {name: value.cpu().numpy() for name, value in weights.items()}
+        return state
+
+    def __setstate__(self, state):
+        weights = state.pop("_weights", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        from latentgen.metrics._network import load_classifier
+        from latentgen.utils._torch import resolve_device
+
+        try:
+            self.device_ = resolve_device(self.device)
+        except ValueError:
+            self.device_ = "cpu"
+        self.net_ = load_classifier(weights, self.image_shape_, len(self.classes_), self.device_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

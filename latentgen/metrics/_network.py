@@ -114,6 +114,14 @@ def train_classifier(X, y, image_shape, n_classes, *, max_epochs, batch_size, lr
     return net
 
 
+def load_classifier(weights, image_shape, n_classes, device):
+    """A skorch net around a `SmallCNN` with the given weights, ready for inference."""
+    with seed_scope(0):  # Initial weights are drawn, and thrown away.
+        module = SmallCNN(image_shape, n_classes)
+    module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    return NeuralNet(module.eval(), nn.CrossEntropyLoss, device=device).initialize()
+
+
 def apply_network(function, X, n_outputs, device):
     """Rows of ``function(batch)`` for flat images, the same whatever the rows around them.
 

@@ -8,6 +8,7 @@ from sklearn.utils.validation import column_or_1d
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
     ClassifierFeatures,
+    as_generated,
     as_images,
     check_extractor,
     describe_extractor,
@@ -55,7 +56,9 @@ def generation_report(
         What the distances compare, as for `FIDScorer`; None compares pixels.
     encoder : None, fitted transformer or callable, default=None
         Turns images into the codes on which novelty and the latent statistic are measured, for
-        example ``pipeline[:-1]``. None measures novelty on pixels.
+        example ``pipeline[:-1]``. Where it has ``inverse_transform``, real images are decoded
+        and encoded again, as generated ones are, so that the decoder's errors do not count as
+        novelty. None measures novelty on pixels.
     classifier : classifier, default=None
         As for `tstr_score`.
     random_state : int, RandomState instance or None, default=0
@@ -161,15 +164,16 @@ def _latent_measures(encoder, X_train, X_test, X_generated, floor):
     measured = dict.fromkeys(["novelty", "near_copies", "latent_ks", "latent_ks_floor"])
     if X_train is None and encoder is None:
         return measured
-    test, generated = (extract_features(encoder, X) for X in (X_test, X_generated))
+    real_encoder = as_generated(encoder)
+    test = extract_features(real_encoder, X_test)
+    generated = extract_features(encoder, X_generated)
     if X_train is not None:
-        result = novelty(extract_features(encoder, X_train), test, generated)
+        result = novelty(extract_features(real_encoder, X_train), test, generated)
         measured["novelty"] = result.novelty
         measured["near_copies"] = result.near_copies
     if encoder is not None:
         measured["latent_ks"] = latent_ks_statistic(test, generated)
         if floor is not None:
-            measured["latent_ks_floor"] = latent_ks_statistic(
-                test, extract_features(encoder, floor)
-            )
+            floor = extract_features(real_encoder, floor)
+            measured["latent_ks_floor"] = latent_ks_statistic(test, floor)
     return measured

@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
+    as_generated,
     as_images,
     check_extractor,
     describe_extractor,
@@ -266,8 +267,9 @@ class GenerationScorer(_SampleScorer):
     the training fold. Scores on the training fold (``return_train_score=True``) have no
     meaningful novelty.
 
-    Novelty is measured on codes when the estimator is a pipeline: real and generated images go
-    through its steps before the last one. Otherwise it is measured on pixels.
+    Novelty is measured on codes when the estimator is a pipeline, that is after its steps before
+    the last one, and otherwise on pixels. Real images are encoded, decoded and encoded again, as
+    generated ones are: otherwise the decoder's errors would count as novelty.
 
     Examples
     --------
@@ -315,7 +317,11 @@ class GenerationScorer(_SampleScorer):
         if self.X_train is not None:
             encoder = estimator[:-1] if isinstance(estimator, Pipeline) else None
             seen = _rows_not_in(as_images(self.X_train, "X_train"), X)
-            result = novelty(*(extract_features(encoder, part) for part in (seen, X, X_generated)))
+            result = novelty(
+                extract_features(as_generated(encoder), seen),
+                extract_features(as_generated(encoder), X),
+                extract_features(encoder, X_generated),
+            )
             scores["novelty"] = result.novelty
             scores["near_copies"] = result.near_copies
         return scores
@@ -345,7 +351,7 @@ _SCORERS = {
 
 
 def get_scorer_names():
-    """Names that `get_scorer` knows.
+    """List the names that `get_scorer` knows.
 
     Returns
     -------
@@ -362,7 +368,7 @@ def get_scorer_names():
 
 
 def get_scorer(scoring):
-    """Scorer with default settings, by name.
+    """Build a scorer with default settings, by name.
 
     Parameters
     ----------

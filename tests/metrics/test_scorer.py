@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +28,7 @@ from latentgen.metrics import (
     get_scorer,
     get_scorer_names,
     kernel_distance,
+    latent_ks_statistic,
     tstr_score,
 )
 
@@ -63,6 +64,20 @@ class CopierPipeline(Pipeline):
     def sample(self, n_samples=1, *, y=None, random_state=None):
         codes = self[-1].sample(n_samples, y=y, random_state=random_state)
         return np.clip(self[:-1].inverse_transform(codes), 0, 1)
+
+
+class Fading(TransformerMixin, BaseEstimator):
+    """An autoencoder whose decoder loses half of the brightness."""
+
+    def fit(self, X, y=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        return X
+
+    def inverse_transform(self, X):
+        return X / 2
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +198,14 @@ def test_generation_scorer_measures_novelty_on_codes_of_a_pipeline(digits):
         X[100:], pipeline.sample(100, random_state=0), X_train=X[:100], encoder=encoder
     )
     assert_allclose(scorer(pipeline, X[100:])["novelty"], report["novelty"], rtol=1e-5)
+
+
+def test_generation_scorer_finds_copied_codes_behind_a_lossy_decoder(digits):
+    X = pixels(digits[0])
+    pipeline = CopierPipeline([("fading", Fading()), ("sampler", Copier())])
+    pipeline.fit(X[:100])
+    scores = GenerationScorer(X_train=X[:100])(pipeline, X[100:])
+    assert (scores["novelty"], scores["near_copies"]) == (0, 1)
 
 
 def test_generation_scorer_has_the_same_keys_for_every_estimator(copier, digits):
@@ -412,6 +435,14 @@ def test_report_uses_the_feature_extractor(digits):
     report = generation_report(X[:50], X[50:100], feature_extractor=pca)
     expected = frechet_distance(*(pca.transform(pixels(part)) for part in (X[:50], X[50:100])))
     assert_allclose(report["frechet_distance"], expected, rtol=1e-4)
+
+
+def test_report_finds_copied_codes_behind_a_lossy_decoder(digits):
+    X = digits[0]
+    report = generation_report(X[:50], X[50:100] / 2, X_train=X[50:], encoder=Fading().fit(X))
+    assert (report["novelty"], report["near_copies"]) == (0, 1)
+    expected = latent_ks_statistic(pixels(X[:50]), pixels(X[50:100]))
+    assert_allclose(report["latent_ks"], expected)
 
 
 @pytest.mark.parametrize("name", ["feature_extractor", "encoder"])
