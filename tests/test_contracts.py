@@ -69,6 +69,19 @@ def generator(request, codes, digits):
     return clone(request.param).fit(*(digits if request.param in PIPELINES else codes))
 
 
+def by_pickle(model, path):
+    return pickle.loads(pickle.dumps(model))
+
+
+def by_deepcopy(model, path):
+    return copy.deepcopy(model)
+
+
+def by_file(model, path):
+    save_model(model, path / "model.latentgen")
+    return load_model(path / "model.latentgen")
+
+
 all_autoencoders = pytest.mark.parametrize("unfitted", AUTOENCODERS, ids=name_of)
 all_samplers = pytest.mark.parametrize("unfitted", SAMPLERS, ids=name_of)
 all_pipelines = pytest.mark.parametrize("unfitted", PIPELINES, ids=name_of)
@@ -263,6 +276,15 @@ def test_torch_is_left_alone_without_a_seed_too(unfitted, digits, codes):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("way", [by_pickle, by_deepcopy, by_file])
+@all_estimators
+def test_copying_leaves_the_global_random_states_alone(unfitted, way, digits, codes, tmp_path):
+    model = clone(unfitted).fit(*(codes if unfitted in SAMPLERS else digits))
+    before = random_states()
+    way(model, tmp_path)
+    assert_same_states(before, random_states())
+
+
 @all_autoencoders
 def test_same_seed_same_codes(unfitted, digits):
     X, _ = digits
@@ -286,19 +308,6 @@ def test_same_seed_same_samples_after_another_fit(unfitted, digits, codes):
 def output(model, X):
     """What shows whether two fitted models are the same."""
     return model.sample(10, random_state=0) if hasattr(model, "sample") else model.transform(X)
-
-
-def by_pickle(model, path):
-    return pickle.loads(pickle.dumps(model))
-
-
-def by_deepcopy(model, path):
-    return copy.deepcopy(model)
-
-
-def by_file(model, path):
-    save_model(model, path / "model.latentgen")
-    return load_model(path / "model.latentgen")
 
 
 @pytest.mark.parametrize("way", [by_pickle, by_deepcopy, by_file])

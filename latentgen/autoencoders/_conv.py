@@ -512,7 +512,8 @@ class ConvAutoencoder(BaseAutoencoder):
         super().__setstate__(state)
         if weights is None:
             return
-        module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
+        with seed_scope(0):  # Initial weights are drawn, and thrown away.
+            module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
         module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         try:
             self.device_ = resolve_device(self.device)
