@@ -97,8 +97,8 @@ class FastHVRTSampler(BaseSampler):
 
     A fitted sampler holds the training codes in float32. With ``p`` partitions and ``d``
     features the strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula
-    ``512 p d`` bytes more. The time of ``fit`` is that of the tree. ``sample`` needs a few
-    megabytes beside its result.
+    ``512 p d`` bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes
+    per row and some megabytes beside its result.
 
     hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` only.
 
@@ -280,17 +280,16 @@ class FastHVRTSampler(BaseSampler):
             return self._draw_foreign(n_samples, rng)
         generator = _kernels.make_generator(rng)
         rows = generator.integers(len(self._order), size=n_samples)
-        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)[rows]
+        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)
         out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        if self._spread.ndim == 2:
-            self._fill_independent(out, rows, cells, generator)
-        else:
-            self._fill_correlated(out, rows, cells, generator)
+        fill = self._fill_independent if self._spread.ndim == 2 else self._fill_correlated
+        fill(out, rows, cells, generator)
         if self._fitted_strategy == "univariate_kde_copula":
-            return out, np.full(n_samples, -1), cells
-        return out, self._order[rows], cells
+            return out, np.full(n_samples, -1), cells[rows]
+        return out, self._order[rows], cells[rows]
 
     def _fill_independent(self, out, rows, cells, generator):
+        """Fill `out` with centres and noise that is independent in each feature."""
         if self._fitted_strategy == "epanechnikov":
             draw_noise = _kernels.epanechnikov_noise
         else:
@@ -301,27 +300,30 @@ class FastHVRTSampler(BaseSampler):
             size = batch.stop - batch.start
             draw_noise(generator, noise[:size])
             # mode='clip' lets take write into its target without a buffer.
-            np.take(self._spread, cells[batch], axis=0, out=spread[:size], mode="clip")
+            np.take(self._spread, cells[rows[batch]], axis=0, out=spread[:size], mode="clip")
             np.take(self._centers, rows[batch], axis=0, out=out[batch], mode="clip")
             spread[:size] *= noise[:size]
             out[batch] += spread[:size]
 
     def _fill_correlated(self, out, rows, cells, generator):
-        chunk = max(1, _FACTOR_VALUES // out.shape[1])
+        """Fill `out` with noise that is multiplied by the factor of the partition."""
+        chunk = max(1, _FACTOR_VALUES // max(64, out.shape[1]))
         noise = np.empty((min(chunk, len(out)), out.shape[1]), dtype=np.float32)
         for batch in gen_batches(len(out), chunk):
             # Rows are sorted by partition: sorting them brings equal factors together.
             order = np.argsort(rows[batch])
-            moved, at = noise[: len(order)], cells[batch][order]
+            sorted_rows = rows[batch][order]
+            moved, at = noise[: len(order)], cells[sorted_rows]
             _kernels.normal_noise(generator, moved)
             _kernels.correlate(moved, at, self._spread)
             if self._fitted_strategy == "univariate_kde_copula":
                 _kernels.transform_scores(moved, at, self._tables)
             else:
-                moved += self._centers[rows[batch][order]]
+                moved += self._centers[sorted_rows]
             out[batch][order] = moved
 
     def _draw_foreign(self, n_samples, rng):
+        """Draw from a strategy of one's own: fair budgets, random order, original units."""
         out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
         cells = np.empty(n_samples, dtype=np.intp)
         share = self.partition_sizes_ / self.partition_sizes_.sum()

@@ -72,7 +72,7 @@ def test_draws_of_float32_codes_are_float32(Z):
     "parameters, message",
     [
         ({"covariance": "tied"}, "'covariance' parameter of GaussianSampler must be"),
-        ({"shrinkage": 1.5}, r"'shrinkage' parameter .* in the range \[0, 1\]"),
+        ({"shrinkage": 1.5}, r"'shrinkage' parameter .* in the range \[0\.0, 1\.0\]"),
     ],
 )
 def test_fit_refuses(Z, parameters, message):
