@@ -109,7 +109,7 @@ def save_model(estimator, path):
     structure = _rebuild(estimator, detach)
     try:
         structure = skops.dumps(structure)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # Types that skops does not know fail in their own ways.
         raise TypeError(
             f"{type(estimator).__name__} holds something that cannot be saved without pickle: "
             f"{error}"

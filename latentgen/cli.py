@@ -1,0 +1,265 @@
+"""The command line: fit, sample, judge and tune generators of images without writing Python."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+# Only the standard library up here, so that --help answers at once.
+
+import argparse
+import sys
+import warnings
+
+from latentgen._version import __version__
+
+_DATA_HELP = """\
+DATA is one of
+  digits, mnist, cifar10  data sets by name; add :train or :test for one part, as in mnist:test
+  a folder                with one subfolder of images per class, or images only
+  a .npy file             images (n, H, W), (n, C, H, W) or (n, features), bytes or floats in [0, 1]
+  a .npz file             such images as 'X', labels as 'y'
+"""
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 for success, 2 for an error that the user can mend, 130 after Ctrl-C. Anything
+        unexpected is raised, so that the process ends with a traceback and 1.
+    """
+    args = _make_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            # Not before here: it imports torch.
+            from latentgen import _commands
+
+            getattr(_commands, args.command)(args)
+        except KeyboardInterrupt:
+            print("\nlatentgen: interrupted", file=sys.stderr)
+            return 130
+        except (ValueError, OSError, ImportError) as error:
+            if args.traceback:
+                raise
+            print(f"latentgen {args.command}: error: {_one_line(error)}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"latentgen: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: '{error.filename}'"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(
+        prog="latentgen",
+        description="Single-pass latent image generation with scikit-learn estimators.",
+        epilog="See 'latentgen COMMAND --help' for examples. Start with 'latentgen demo'.",
+    )
+    parser.add_argument("--version", action="version", version=f"latentgen {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_fit(commands)
+    _add_sample(commands)
+    _add_evaluate(commands)
+    _add_sweep(commands)
+    return parser
+
+
+def _add_command(commands, name, summary, epilog):
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--seed", type=int, default=0, help="seed of all that is random (0)")
+    command.add_argument(
+        "--traceback", action="store_true", help="show where in the program an error arose"
+    )
+    return command
+
+
+def _add_demo(commands):
+    command = _add_command(
+        commands,
+        "demo",
+        "search, judge, draw and save a generator of digits in about two minutes",
+        """\
+The images come with scikit-learn, nothing is downloaded. Written are samples.png (generated beside
+real digits), sweep.png, report.json and model.latentgen.
+
+examples:
+  latentgen demo
+  latentgen demo --output /tmp/demo --n-jobs 2
+""",
+    )
+    command.add_argument("--output", default="latentgen-demo", help="folder (latentgen-demo)")
+    _add_n_jobs(command)
+
+
+def _add_fit(commands):
+    command = _add_command(
+        commands,
+        "fit",
+        "fit a generator to images and save it",
+        f"""\
+{_DATA_HELP}
+With labels the generator draws by class.
+
+examples:
+  latentgen fit digits:train -o digits.latentgen --epochs 40 --batch-size 32
+  latentgen fit photos/ -o photos.latentgen --image-size 64 64 --latent-dim 128
+  latentgen fit X.npy --labels y.npy -o model.latentgen --strategy local_gaussian
+""",
+    )
+    command.add_argument("data", metavar="DATA", help="images, see below")
+    command.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write")
+    _add_reading(command)
+    _add_training(command)
+    command.add_argument("--latent-dim", type=_positive, default=32, help="size of a code (32)")
+    command.add_argument(
+        "--strategy", default="epanechnikov", help="of FastHVRTSampler (epanechnikov)"
+    )
+    command.add_argument(
+        "--min-samples-leaf", type=_positive, help="images per partition at least (automatic)"
+    )
+
+
+def _add_sample(commands):
+    command = _add_command(
+        commands,
+        "sample",
+        "draw images from a saved model",
+        """\
+At least one of --grid and --output is needed. The same seed gives the same images.
+
+examples:
+  latentgen sample model.latentgen -n 100 --label 3 --grid threes.png
+  latentgen sample model.latentgen -n 100000 --output images.npy
+  latentgen sample model.latentgen -n 50 --label cats --output cats/
+""",
+    )
+    command.add_argument("model", metavar="MODEL", help="file made by 'latentgen fit'")
+    command.add_argument("-n", "--n-samples", type=_positive, default=100, help="images (100)")
+    command.add_argument("--label", help="class to draw")
+    command.add_argument(
+        "--grid", metavar="PICTURE", help="picture of the first 400 images at most"
+    )
+    command.add_argument(
+        "--output", metavar="PATH", help="all images: a .npy file, or a folder for PNG files"
+    )
+    _add_trusted(command)
+
+
+def _add_evaluate(commands):
+    command = _add_command(
+        commands,
+        "evaluate",
+        "measure a saved model against real images",
+        f"""\
+{_DATA_HELP}
+--data are real images that the model was not fitted on. With --train-data, those it was fitted on,
+novelty is measured too, every number gets a floor (what real images reach), and the distances are
+measured in features of a classifier trained on them if they have labels, else on pixels.
+
+examples:
+  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train
+  latentgen evaluate photos.latentgen --data holdout/ --image-size 64 64 --json report.json
+""",
+    )
+    command.add_argument("model", metavar="MODEL", help="file made by 'latentgen fit'")
+    command.add_argument("--data", required=True, help="real images to compare with")
+    command.add_argument("--train-data", metavar="DATA", help="images the model was fitted on")
+    command.add_argument("--train-labels", metavar="FILE", help=".npy file of their labels")
+    command.add_argument("-n", "--n-samples", type=_positive, help="images to draw (as in --data)")
+    command.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    _add_reading(command)
+    _add_trusted(command)
+
+
+def _add_sweep(commands):
+    command = _add_command(
+        commands,
+        "sweep",
+        "search parameters by cross-validation and save the best model",
+        f"""\
+{_DATA_HELP}
+A parameter is given by its name or, where that is unique, by the end of it: latent_dim is
+autoencoder__latent_dim. Written are results.csv, sweep.png and model.latentgen: the candidate of
+the lowest FID that does not copy its training images.
+
+examples:
+  latentgen sweep digits --param latent_dim=8,16 --param strategy=epanechnikov,local_gaussian
+  latentgen sweep photos/ --image-size 32 32 --param min_samples_leaf=5,20,None --cv 2 --n-jobs 2
+""",
+    )
+    command.add_argument("data", metavar="DATA", help="images, see below")
+    command.add_argument(
+        "--param",
+        action="append",
+        required=True,
+        metavar="NAME=V1,V2",
+        help="parameter and its values; may be repeated",
+    )
+    command.add_argument("-o", "--output", default="latentgen-sweep", help="folder to write to")
+    command.add_argument("--cv", type=_positive, default=3, help="number of folds (3)")
+    _add_n_jobs(command)
+    _add_reading(command)
+    _add_training(command)
+
+
+def _add_reading(command):
+    group = command.add_argument_group("reading images")
+    group.add_argument("--labels", metavar="FILE", help=".npy file of labels, one per image")
+    group.add_argument("--unconditional", action="store_true", help="do not use labels")
+    group.add_argument(
+        "--image-size",
+        type=_positive,
+        nargs=2,
+        metavar=("H", "W"),
+        help="resize the images of a folder; shape of flat images with one channel",
+    )
+    group.add_argument("--gray", action="store_true", help="read a folder with one channel")
+
+
+def _add_training(command):
+    group = command.add_argument_group("training the autoencoder")
+    group.add_argument("--epochs", type=_positive, default=20, help="passes over the images (20)")
+    group.add_argument("--batch-size", type=_positive, default=128, help="images per step (128)")
+    group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (auto)")
+
+
+def _add_n_jobs(command):
+    command.add_argument("--n-jobs", type=int, help="folds at the same time (1)")
+
+
+def _add_trusted(command):
+    command.add_argument(
+        "--trust",
+        nargs="+",
+        metavar="TYPE",
+        help="types of your own that the model file may hold; see latentgen.load_model",
+    )
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
+    return value
