@@ -170,14 +170,16 @@ def find_leaves(Z, tree):
     Z = Z.astype(np.float32)
     nodes = np.zeros(len(Z), dtype=np.intp)
     moving = np.arange(len(Z))
-    while True:
+    # No descent is longer than the number of nodes, not even in a damaged tree.
+    for _ in tree["feature"]:
         at = nodes[moving]
         inner = tree["children_left"][at] >= 0
         if not inner.any():
-            return nodes
+            break
         moving, at = moving[inner], at[inner]
         left = Z[moving, tree["feature"][at]] <= tree["threshold"][at]
         nodes[moving] = np.where(left, tree["children_left"][at], tree["children_right"][at])
+    return nodes
 
 
 # Noise, drawn in place in float32.
