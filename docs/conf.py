@@ -2,7 +2,12 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import os
+import re
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 from sphinx_gallery.sorting import ExplicitOrder
 
@@ -55,3 +60,29 @@ sphinx_gallery_conf = {
 # sphinx-gallery's settings hold an object, which Sphinx cannot keep in its cache and says so.
 suppress_warnings = ["config.cache"]
 warnings.filterwarnings("ignore", message="Matplotlib is currently using agg")
+
+
+def write_command_help(app):
+    """Keep the pages of the command line equal to what ``--help`` prints."""
+    folder = Path(app.srcdir, "api", "generated")
+    folder.mkdir(parents=True, exist_ok=True)
+    wide = os.environ | {"COLUMNS": "96"}
+    for command in ["", "demo", "fit", "sample", "evaluate", "sweep"]:
+        arguments = [sys.executable, "-m", "latentgen", *command.split(), "--help"]
+        text = subprocess.run(
+            arguments, check=True, capture_output=True, text=True, env=wide
+        ).stdout
+        (folder / f"help_{command or 'latentgen'}.txt").write_text(text)
+
+
+def quote_fitted_names(app, what, name, obj, options, lines):
+    """Keep the underscore in ``shape (n_features_in_,)`` from being read as a link."""
+    for i, line in enumerate(lines):
+        if " of shape (" in line:
+            lines[i] = re.sub(r"\b([a-z]\w*_)(?=[,)])", r"``\1``", line)
+
+
+def setup(app):
+    # Before numpydoc, which takes types for prose.
+    app.connect("autodoc-process-docstring", quote_fitted_names, priority=100)
+    app.connect("builder-inited", write_command_help)
