@@ -78,8 +78,10 @@ def write_command_help(app):
 def quote_fitted_names(app, what, name, obj, options, lines):
     """Keep the underscore in ``shape (n_features_in_,)`` from being read as a link."""
     for i, line in enumerate(lines):
-        if " of shape (" in line:
-            lines[i] = re.sub(r"\b([a-z]\w*_)(?=[,)])", r"``\1``", line)
+        name, found, shape = line.partition(" of shape (")
+        lines[i] = (
+            name + found + (re.sub(r"\b([a-z]\w*_)(?=[,)])", r"``\1``", shape) if found else "")
+        )
 
 
 def setup(app):
