@@ -178,6 +178,17 @@ def load_model(path, *, trusted=None):
     -----
     The checksums find damage, not forgery: whoever can write the file can write them too. A
     forged file can still hold a model that draws rubbish, or needs much memory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from latentgen import GaussianSampler, load_model, save_model
+    >>> sampler = GaussianSampler(shrinkage=0.1).fit(np.eye(3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_model(sampler, f"{folder}/model.latentgen")
+    ...     load_model(f"{folder}/model.latentgen")
+    GaussianSampler(shrinkage=0.1)
     """
     skops = import_optional("skops.io", extra="io", needed_by="load_model")
     safetensors = import_optional("safetensors.numpy", extra="io", needed_by="load_model")
