@@ -58,7 +58,7 @@ def fit(args):
         autoencoder__verbose=int(sys.stderr.isatty()),
         **_sampler_params(pipeline, strategy=args.strategy, min_samples_leaf=args.min_samples_leaf),
     )
-    classes = "without classes" if y is None else f"of {len(set(y.tolist()))} classes"
+    classes = "without classes" if y is None else f"of {len(np.unique(y))} classes"
     print(f"Fitting to {len(X)} images of shape {X.shape[1:]}, {classes} ...", flush=True)
     pipeline.fit(X, y)
     last = pipeline["autoencoder"].history_[-1]
@@ -207,8 +207,10 @@ def _load_data(source, labels, args):
         )
     if labels:
         y = np.load(labels, allow_pickle=False)
-    if y is not None and len(y) != len(X):
-        raise ValueError(f"there are {len(X)} images but {len(y)} labels.")
+    if y is not None and y.shape != X.shape[:1]:
+        raise ValueError(
+            f"expected one label per image, got labels of shape {y.shape} for {len(X)} images."
+        )
     return X, None if args.unconditional else y
 
 

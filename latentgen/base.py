@@ -218,7 +218,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
     @abstractmethod
     def _sample(self, n_samples, rng): ...
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    # A sampler of samplers hands on parameters that nobody has checked yet.
+    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Fit the density to latent codes.
 

@@ -514,6 +514,8 @@ class ConvAutoencoder(BaseAutoencoder):
             return
         with seed_scope(0):  # Initial weights are drawn, and thrown away.
             module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
+        # The layout decides the last bits of a convolution, and must be that of training.
+        module.to(memory_format=torch.channels_last)
         module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
         try:
             self.device_ = resolve_device(self.device)

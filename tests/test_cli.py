@@ -1,0 +1,311 @@
+"""The command line and the demonstration."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import latentgen
+from latentgen import GaussianSampler, load_model, save_model
+from latentgen._console import MOST_NEAR_COPIES, best_without_copying
+from latentgen._demo import run_demo
+from latentgen.cli import main
+from latentgen.datasets import load_digits_images
+
+COMMANDS = ["demo", "fit", "sample", "evaluate", "sweep"]
+QUICK = ["--epochs", "1", "--batch-size", "32"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with small images of three digits in all formats."""
+    folder = tmp_path_factory.mktemp("data")
+    X, y = load_digits_images(return_X_y=True)
+    X, y = X[y < 3][:180], y[y < 3][:180]
+    np.save(folder / "X.npy", X)
+    np.save(folder / "y.npy", y)
+    np.savez(folder / "both.npz", X=X, y=y)
+    for name, digit in [("round", 0), ("straight", 1)]:
+        (folder / "classes" / name).mkdir(parents=True)
+        for number, pixels in enumerate(X[y == digit][:12, 0]):
+            picture = Image.fromarray((pixels * 255).astype(np.uint8))
+            picture.save(folder / "classes" / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data):
+    path = data / "model.latentgen"
+    arguments = ["fit", str(data / "both.npz"), "-o", str(path), "--latent-dim", "3", *QUICK]
+    assert main(arguments) == 0
+    return str(path)
+
+
+def run_fit(data, tmp_path, *arguments):
+    """Fit and give the model."""
+    path = tmp_path / "fitted.latentgen"
+    assert main(["fit", *map(str, arguments), "-o", str(path), *QUICK]) == 0
+    return load_model(path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_gives_examples(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert f"examples:\n  latentgen {command}" in capsys.readouterr().out
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n    {command} " in text for command in COMMANDS)
+
+
+def test_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"latentgen {latentgen.__version__}\n"
+
+
+def test_import_stays_free_of_torch_and_module_runs():
+    code = (
+        "import sys, latentgen.cli, latentgen.__main__; print({'torch', 'numpy'} & {*sys.modules})"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
+
+
+def test_module_ends_with_the_exit_code():
+    run = subprocess.run(
+        [sys.executable, "-m", "latentgen", "draw"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert "invalid choice: 'draw'" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "required: COMMAND"),
+        (["fit", "digits"], "required: -o/--output"),
+        (["sample", "m", "-n", "0"], "expected a whole number above 0, got '0'"),
+        (["sample", "m", "-n", "many"], "expected a whole number above 0, got 'many'"),
+        (["sweep", "digits"], "required: --param"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("fit nowhere -o {tmp}/m", "there is no 'nowhere'. Expected a folder"),
+        ("fit nowhere.npy -o {tmp}/m", "No such file or directory: 'nowhere.npy'"),
+        ("fit {data}/classes/round/0.png -o {tmp}/m", "neither a folder nor a .npy or .npz file"),
+        ("fit digits:half -o {tmp}/m", "expected digits:train or digits:test, got 'digits:half'"),
+        ("fit {data}/X.npy -o {tmp}/no/m", "there is no folder '{tmp}/no'"),
+        ("fit {data}/X.npy --labels {data}/X.npy -o {tmp}/m", "labels of shape (180, 1, 8, 8)"),
+        ("fit {data}/both.npz -o {tmp}/m --device abacus", "'device'='abacus'"),
+        ("fit {data}/both.npz -o {tmp}/m --epochs 1 --strategy none", "'strategy' parameter"),
+        ("sample {model}", "nothing to write: pass --grid PICTURE, --output PATH or both."),
+        ("sample {data}/X.npy --grid {tmp}/g.png", "is not a model file"),
+        ("sample {tmp}/none.latentgen --grid {tmp}/g.png", "No such file or directory: '{tmp}"),
+        ("sample {model} --grid {tmp}/g.png --label 7", "knows no label '7', only 0, 1, 2."),
+        ("sample {model} --grid {tmp}/no/g.png", "there is no folder '{tmp}/no'"),
+        ("sample {data}/sampler.latentgen --grid {tmp}/g.png", "holds a GaussianSampler, but"),
+        ("evaluate {model} --data {data}/wide.npy", "shape (1, 8, 9), but the model makes"),
+        (
+            "evaluate {model} --data {data}/X.npy --labels {data}/short.npy",
+            "labels of shape (5,) for 180 images",
+        ),
+        ("sweep {data}/both.npz --param leaf=3 -o {tmp}/s", "there is no parameter 'leaf'"),
+        ("sweep {data}/both.npz --param random_state=3 -o {tmp}/s", "Give the full name."),
+        ("sweep {data}/both.npz --param latent_dim -o {tmp}/s", "expected --param NAME=V1,V2"),
+    ],
+)
+def test_error_of_the_user_is_one_line_and_ends_with_2(
+    arguments, message, data, model, tmp_path, capsys
+):
+    np.save(data / "wide.npy", np.zeros((5, 1, 8, 9)))
+    np.save(data / "short.npy", np.zeros(5))
+    save_model(GaussianSampler(), data / "sampler.latentgen")
+    names = {"data": data, "model": model, "tmp": tmp_path}
+    arguments = arguments.format(**names).split()
+    assert main(arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"latentgen {arguments[0]}: error: ")
+    assert message.format(**names) in lines[-1]
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_traceback_is_shown_on_request():
+    with pytest.raises(ValueError, match="there is no 'nowhere'"):
+        main(["fit", "nowhere", "-o", "m", "--traceback"])
+
+
+def test_unexpected_error_is_raised(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AttributeError("a mistake in the program")
+
+    monkeypatch.setattr("latentgen._commands.run_demo", fail)
+    with pytest.raises(AttributeError, match="a mistake in the program"):
+        main(["demo"])
+
+
+def test_interrupt_ends_with_130(monkeypatch, capsys):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("latentgen._commands.run_demo", interrupt)
+    assert main(["demo"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_demo_passes_its_options_on(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "latentgen._commands.run_demo", lambda output, **options: calls.append((output, options))
+    )
+    assert main(["demo", "--output", "here", "--seed", "5", "--n-jobs", "2"]) == 0
+    assert calls == [("here", {"seed": 5, "n_jobs": 2})]
+
+
+def test_fit_sets_the_parameters(data, tmp_path):
+    model = run_fit(
+        data, tmp_path, data / "X.npy", "--labels", data / "y.npy", "--latent-dim", 2, "--seed", 4,
+        "--strategy", "local_gaussian", "--min-samples-leaf", 30,
+    )  # fmt: skip
+    autoencoder, sampler = model["autoencoder"], model["sampler"].sampler
+    assert (autoencoder.latent_dim, autoencoder.random_state) == (2, 4)
+    assert (autoencoder.max_epochs, autoencoder.batch_size) == (1, 32)
+    assert (sampler.strategy, sampler.min_samples_leaf) == ("local_gaussian", 30)
+    assert model.classes_.tolist() == [0, 1, 2]
+
+
+def test_fit_without_labels_is_unconditional(data, tmp_path):
+    model = run_fit(data, tmp_path, data / "both.npz", "--unconditional", "--device", "cpu")
+    assert not hasattr(model, "classes_")
+
+
+def test_fit_takes_class_names_and_size_from_a_folder(data, tmp_path):
+    model = run_fit(data, tmp_path, data / "classes", "--image-size", 6, 7, "--gray")
+    assert model.classes_.tolist() == ["round", "straight"]
+    assert model.image_shape_ == (1, 6, 7)
+
+
+def test_fit_reads_flat_images_of_a_given_size(data, tmp_path):
+    np.save(tmp_path / "flat.npy", np.load(data / "X.npy").reshape(180, 64))
+    model = run_fit(data, tmp_path, tmp_path / "flat.npy", "--image-size", 4, 16)
+    assert model.image_shape_ == (1, 4, 16)
+
+
+def test_sample_writes_an_array_of_the_wanted_class(model, tmp_path):
+    main(["sample", model, "-n", "7", "--label", "2", "--output", str(tmp_path / "X.npy")])
+    expected = load_model(model).sample(7, y=2, random_state=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), expected)
+
+
+def test_sample_streams_more_than_a_batch(model, tmp_path):
+    main(["sample", model, "-n", "1100", "--seed", "1", "--output", str(tmp_path / "X.npy")])
+    batches = load_model(model).iter_sample(1100, random_state=1)
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), np.concatenate(list(batches)))
+
+
+def test_sample_writes_png_files(model, tmp_path):
+    main(["sample", model, "-n", "3", "--output", str(tmp_path / "png")])
+    files = sorted(path.name for path in (tmp_path / "png").iterdir())
+    assert files == ["0000.png", "0001.png", "0002.png"]
+    expected = load_model(model).sample(3, random_state=0)[1, 0]
+    pixels = np.asarray(Image.open(tmp_path / "png" / "0001.png"))
+    np.testing.assert_array_equal(pixels, np.rint(expected * 255))
+
+
+def test_sample_draws_a_grid(model, tmp_path):
+    main(["sample", model, "-n", "9", "--grid", str(tmp_path / "grid.png")])
+    assert Image.open(tmp_path / "grid.png").size > (100, 100)
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.png"]
+
+
+def test_evaluate_reports_everything(data, model, tmp_path, capsys):
+    np.savez(tmp_path / "test.npz", X=np.load(data / "X.npy")[:60], y=np.load(data / "y.npy")[:60])
+    arguments = ["--data", str(tmp_path / "test.npz"), "--json", str(tmp_path / "report.json")]
+    arguments += ["--train-data", str(data / "both.npz"), "-n", "150"]
+    with pytest.raises(ValueError, match="All 60 rows of 'X_test' are rows of 'X_train'"):
+        main(["evaluate", model, *arguments, "--traceback"])
+    np.savez(tmp_path / "train.npz", X=np.load(data / "X.npy")[60:], y=np.load(data / "y.npy")[60:])
+    arguments[arguments.index(str(data / "both.npz"))] = str(tmp_path / "train.npz")
+    assert main(["evaluate", model, *arguments]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ["FID", "KID", "TSTR", "novelty", "near-copies"])
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["n_generated"] == 150
+    assert report["feature_extractor"].startswith("ClassifierFeatures fitted on 120 images")
+
+
+def test_evaluate_without_training_images_compares_pixels(data, model, capsys):
+    assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
+    assert "FID and KID compare pixels" in capsys.readouterr().out
+
+
+def test_sweep_writes_table_figure_and_model(data, tmp_path, capsys):
+    arguments = ["--param", "latent_dim=2,3", "--param", "strategy=epanechnikov", "--cv", "2"]
+    output = tmp_path / "sweep"
+    assert main(["sweep", str(data / "both.npz"), *arguments, *QUICK, "-o", str(output)]) == 0
+    text = capsys.readouterr().out
+    assert "[2/2] latent_dim=3, strategy=epanechnikov: FID" in text
+    assert "Best without copying: latent_dim=" in text
+    lines = (output / "results.csv").read_text().splitlines()
+    assert len(lines) == 3 and "mean_test_neg_frechet_distance" in lines[0]
+    assert (output / "sweep.png").stat().st_size > 1000
+    assert load_model(output / "model.latentgen").sample(2).shape == (2, 1, 8, 8)
+
+
+def test_choice_leaves_out_candidates_that_copy():
+    results = {
+        "mean_test_neg_frechet_distance": np.array([-1.0, -3.0, -2.0, np.nan]),
+        "mean_test_near_copies": np.array([0.9, 0.0, MOST_NEAR_COPIES, 0.0]),
+    }
+    assert best_without_copying(results) == 2
+    assert best_without_copying({**results, "mean_test_near_copies": np.ones(4)}) == 0
+
+
+@pytest.mark.filterwarnings("ignore:The covariance of 128 features")
+def test_demo_runs_from_end_to_end(tmp_path, capsys):
+    grid = {
+        "autoencoder__latent_dim": [3],
+        "sampler__sampler__strategy": ["epanechnikov", "bootstrap_noise"],
+    }
+    report = run_demo(tmp_path / "demo", grid=grid, max_epochs=1, n_images=500)
+    files = sorted(path.name for path in (tmp_path / "demo").iterdir())
+    assert files == ["model.latentgen", "report.json", "samples.png", "sweep.png"]
+    assert json.loads((tmp_path / "demo" / "report.json").read_text())["n_train"] == 333
+    names = [row["candidate"] for row in report["held_out"]]
+    assert names[0] == "real training images (floor)"
+    assert names[-1] == "N(0, I) in its latent space"
+    assert sorted(name.rpartition("=")[2] for name in names[1:-1]) == [
+        "bootstrap_noise",
+        "epanechnikov",
+    ]
+    text = capsys.readouterr().out
+    assert "GridSearchCV: 2 candidates" in text and "near-copies" in text
+
+
+@pytest.mark.filterwarnings("ignore:The covariance of 128 features")
+def test_demo_report_agrees_with_its_table(tmp_path):
+    grid = {"autoencoder__latent_dim": [2], "sampler__sampler__strategy": ["epanechnikov"]}
+    report = run_demo(tmp_path, grid=grid, max_epochs=1, n_images=450)
+    row = report["held_out"][1]
+    for heading, key in [("FID", "frechet_distance"), ("TSTR", "tstr"), ("novelty", "novelty")]:
+        assert row[heading] == pytest.approx(report["report"][key])
