@@ -23,18 +23,10 @@ PIPELINE_FAILURES = {
     "check_estimators_overwrite_params": "Pipeline.fit fits its 'steps' in place.",
     "check_methods_subset_invariance": "Densities of float32 codes have seven digits at most.",
 }
-# These two call every score_samples there is, and this strategy refuses it with the reason.
-COPULA_FAILURES = {
-    "check_methods_sample_order_invariance": "The density is not known in closed form.",
-    "check_methods_subset_invariance": "The density is not known in closed form.",
-}
 
 
 def expected_failed_checks(estimator):
-    if isinstance(estimator, Pipeline):
-        return PIPELINE_FAILURES
-    copula = getattr(estimator, "strategy", None) == "univariate_kde_copula"
-    return COPULA_FAILURES if copula else {}
+    return PIPELINE_FAILURES if isinstance(estimator, Pipeline) else {}
 
 
 @pytest.mark.filterwarnings("ignore:Float pixels are expected", "ignore:X has .* features")

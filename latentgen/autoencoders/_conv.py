@@ -11,7 +11,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
@@ -32,7 +32,9 @@ from latentgen.networks._conv import (
 from latentgen.utils._images import to_unit_floats
 from latentgen.utils._torch import apply_in_batches, draw_seed, resolve_device, seed_scope
 
+# A batch of images is at most this long and has at most this many pixels.
 _INFERENCE_BATCH = 512
+_INFERENCE_PIXELS = 2**23
 _OPTIMIZERS = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -349,8 +351,8 @@ class ConvAutoencoder(BaseAutoencoder):
         check_is_fitted(self)
         X = self._check_images(X, reset=False)
         squared_error = 0.0
-        for start in range(0, len(X), _INFERENCE_BATCH):
-            batch = np.asarray(X[start : start + _INFERENCE_BATCH])
+        for rows in gen_batches(len(X), self._inference_batch()):
+            batch = np.asarray(X[rows])
             decoded = np.empty(batch.shape, dtype=np.float32)
             self._decode(self._encode(batch), decoded)
             squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
@@ -477,6 +479,10 @@ class ConvAutoencoder(BaseAutoencoder):
         height, width = code_map_shape(self._architecture["image_shape"], self.channels_)
         return (self.latent_dim_ // (height * width), height, width)
 
+    def _inference_batch(self):
+        n_pixels = math.prod(self._architecture["image_shape"])
+        return max(1, min(_INFERENCE_BATCH, _INFERENCE_PIXELS // n_pixels))
+
     def _encode(self, X):
         module = self.net_.module_
 
@@ -484,7 +490,9 @@ class ConvAutoencoder(BaseAutoencoder):
             return module.encode(unit_images(batch, module.image_shape))[0].float()
 
         Z = np.empty((len(X), self.latent_dim_), dtype=np.float32)
-        return apply_in_batches(codes, X, out=Z, batch_size=_INFERENCE_BATCH, device=self.device_)
+        return apply_in_batches(
+            codes, X, out=Z, batch_size=self._inference_batch(), device=self.device_
+        )
 
     def _decode(self, Z, out):
         module = self.net_.module_
@@ -495,7 +503,7 @@ class ConvAutoencoder(BaseAutoencoder):
             return X.mul_(255).round_().to(torch.uint8) if as_bytes else X
 
         return apply_in_batches(
-            pixels, Z, out=out, batch_size=_INFERENCE_BATCH, device=self.device_
+            pixels, Z, out=out, batch_size=self._inference_batch(), device=self.device_
         )
 
     def __getstate__(self):

@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
@@ -20,6 +21,18 @@ _STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
 _CACHE_VALUES = 2**16
 _FACTOR_VALUES = 2**21
 _FOREIGN_VALUES = 2**19
+
+
+def _has_density(sampler):
+    """Say whether the density of the strategy is known in closed form."""
+    strategy = getattr(sampler, "_fitted_strategy", sampler.strategy)
+    if not isinstance(strategy, str) or strategy not in _WITH_DENSITY:
+        name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        raise AttributeError(
+            f"The log-density of strategy={name!r} is not known in closed form. "
+            f"Strategies that have one: {', '.join(_WITH_DENSITY)}."
+        )
+    return True
 
 
 class FastHVRTSampler(BaseSampler):
@@ -360,8 +373,12 @@ class FastHVRTSampler(BaseSampler):
         leaves = _kernels.find_leaves((X - self.mean_) / self.scale_, self._tree)
         return np.searchsorted(self._leaves, leaves)
 
+    @available_if(_has_density)
     def score_samples(self, X):
         """Compute the log-density of the draws.
+
+        Only available for the strategies ``'epanechnikov'``, ``'bootstrap_noise'``,
+        ``'multivariate_kde'`` and ``'local_gaussian'``.
 
         Parameters
         ----------
@@ -376,7 +393,7 @@ class FastHVRTSampler(BaseSampler):
 
         Raises
         ------
-        ValueError
+        AttributeError
             If the density of the strategy is not known in closed form.
 
         Notes
@@ -386,15 +403,8 @@ class FastHVRTSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        strategy = self._fitted_strategy
-        if not isinstance(strategy, str) or strategy not in _WITH_DENSITY:
-            name = strategy if isinstance(strategy, str) else type(strategy).__name__
-            raise ValueError(
-                f"The log-density of strategy={name!r} is not known in closed form. "
-                f"Strategies that have one: {', '.join(_WITH_DENSITY)}."
-            )
-        epanechnikov = strategy == "epanechnikov"
-        log_density = (
-            _kernels.epanechnikov_log_density if epanechnikov else _kernels.normal_log_density
-        )
+        if self._fitted_strategy == "epanechnikov":
+            log_density = _kernels.epanechnikov_log_density
+        else:
+            log_density = _kernels.normal_log_density
         return log_density(X, self._centers, self.partition_sizes_, self._spread)
