@@ -163,8 +163,9 @@ class SweepDisplay:
             Fitted, with ``cv_results_``.
         metric : str or pair of str, default=None
             Name of the metric in ``cv_results_``, or two names for the horizontal and the
-            vertical axis; the first one ranks the candidates. If None, the metric that chose
-            the best candidate (``refit``), else the first one. Metrics named ``neg_*`` are
+            vertical axis; the first one ranks the candidates, except that the one chosen by a
+            callable ``refit`` is the best. If None, the metric that chose the best candidate
+            (``refit``), else the first one. Metrics named ``neg_*`` are
             shown as positive values, lower being better.
         group_by : str, default=None
             Parameter whose values get one color each, by its full name or by the part after
@@ -196,7 +197,11 @@ class SweepDisplay:
                 f"No candidate has a finite score for {' and '.join(keys)}: every fit or scoring "
                 "failed. Run the search with error_score='raise' to see why."
             )
-        order = scored[np.argsort(-means[scored, 0], kind="stable")][:max_candidates]
+        order = scored[np.argsort(-means[scored, 0], kind="stable")]
+        if callable(getattr(search, "refit", None)) and search.best_index_ in scored:
+            # Its own rule chose the best candidate, which need not be first in any metric.
+            order = np.append(search.best_index_, order[order != search.best_index_])
+        order = order[:max_candidates]
         scoring = getattr(search, "scoring", None)
         # A search with one metric calls it 'score', whatever it is.
         names = [scoring] if keys == ["score"] and isinstance(scoring, str) else keys

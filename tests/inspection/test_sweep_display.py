@@ -97,6 +97,14 @@ def test_default_metric_is_the_one_that_refits(ax):
     assert SweepDisplay.from_search(search({"value": [1]}, both), ax=ax).metrics == ["fid"]
 
 
+def test_best_candidate_is_the_one_that_a_rule_chose(ax):
+    fitted = GridSearchCV(
+        Scored(), {"value": [1, 5, 3]}, scoring=both, cv=2, refit=lambda results: 2
+    ).fit(X)
+    display = SweepDisplay.from_search(fitted, metric="neg_fid", ax=ax)
+    assert values(display, "value") == ["3", "1", "5"]
+
+
 def test_two_metrics_span_a_plane(ax):
     fitted = search({"value": [1, 5, 3]}, both)
     display = SweepDisplay.from_search(fitted, metric=("neg_fid", "tstr"), ax=ax)
