@@ -75,8 +75,8 @@ with TemporaryDirectory() as cache:
 SweepDisplay.from_search(search, metric=("neg_frechet_distance", "novelty"), group_by="strategy")
 
 # %%
-# The smallest FID, with the circle, belongs to a sampler that hardly moves its training codes. The
-# chosen candidate has nearly the same FID and no such excuse.
+# The smallest FID belongs to a sampler that hardly moves its training codes. The chosen candidate,
+# with the circle, has nearly the same FID without copying.
 
 results = search.cv_results_
 smallest = results["mean_test_neg_frechet_distance"].argmax()
