@@ -44,6 +44,19 @@ def write_rows(name, rows, folder=RESULTS):
     return path
 
 
+def update_rows(name, rows, keys, folder=RESULTS):
+    """Write rows, and keep those of an older file that differ from all of them in `keys`."""
+    path = Path(folder) / f"{name}.csv"
+    old = []
+    if path.exists():
+        with open(path, newline="") as file:
+            old = list(csv.DictReader(file))
+    new = {tuple(str(row[key]) for key in keys) for row in rows}
+    kept = [row for row in old if tuple(row[key] for key in keys) not in new]
+    rows = sorted([*kept, *rows], key=lambda row: [str(row[key]) for key in reversed(keys)])
+    return write_rows(name, rows, folder)
+
+
 def print_rows(rows, columns):
     """Print some columns as an aligned table."""
     table = [columns, *([str(_rounded(row.get(key, ""))) for key in columns] for row in rows)]

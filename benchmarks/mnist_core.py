@@ -1,8 +1,9 @@
 """MNIST: an autoencoder with FastHVRT per class, against a VAE sampled from N(0, I).
 
 Trains on the 60 000 images and judges 10 000 generated ones against the 10 000 test images: one
-row per model, sampler and seed, beside the real-data floors. Fitted autoencoders are kept in
-``--cache``, so that a run that was cut off goes on where it stopped.
+row per model, sampler and seed, beside the real-data floors. Fitted models are kept in
+``--cache``, and rows of other models and seeds in the results file stay, so that the table can be
+made piece by piece.
 
 The two VAE rows differ in the convention of the bound and are never mixed: ``vae_sum`` is the
 standard bound (reconstruction summed over pixels, beta = 1), ``vae_mean`` averages the
@@ -13,10 +14,12 @@ reconstruction over pixels and leaves beta = 1, which is beta = 784 in latentgen
 
 import argparse
 import sys
+import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _record import RESULTS, environment, print_rows, write_rows
+from _record import RESULTS, environment, print_rows, update_rows
 
 from latentgen import (
     ConditionalSampler,
@@ -44,11 +47,11 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "mnist_samples.png"
 class Judge:
     """The test images, the features and the floors that every row shares."""
 
-    def __init__(self, X_train, y_train, X_test, y_test, n_generated):
+    def __init__(self, X_train, y_train, X_test, y_test, n_generated, features):
         self.X_train, self.y_train = X_train, y_train
         self.X_test, self.y_test = X_test, y_test
         self.n_generated = n_generated
-        self.features = ClassifierFeatures(random_state=0).fit(X_train, y_train)
+        self.features = features
         self.features_test = self.features.transform(X_test)
 
     def images(self, X_new):
@@ -64,9 +67,13 @@ class Judge:
     def tstr(self, X_new, y_new, seed):
         return tstr_score(self.X_test, self.y_test, X_new, y_new, random_state=seed)
 
+    def rows_of_training_images(self, seed):
+        """As many training images as are generated."""
+        return np.random.default_rng(seed).permutation(len(self.X_train))[: self.n_generated]
+
     def floors(self, seed):
         """What real training images get: as many as are generated, and all of them."""
-        rows = np.random.default_rng(seed).permutation(len(self.X_train))[: self.n_generated]
+        rows = self.rows_of_training_images(seed)
         some = {
             "model": f"{len(rows)} real training images",
             **self.images(self.X_train[rows]),
@@ -75,21 +82,18 @@ class Judge:
         return [some, {"model": "all real training images", **self.images(self.X_train)}]
 
 
-def fitted_autoencoder(name, X, epochs, seed, cache):
-    path = Path(cache) / f"mnist-{name}-{epochs}-epochs-{seed}.latentgen"
+def cached(path, fit):
+    """Load a fitted estimator, or fit and save it."""
     if path.exists():
         return load_model(path)
-    autoencoder = ConvAutoencoder(
-        64, beta=BETAS[name], max_epochs=epochs, random_state=seed, verbose=1
-    ).fit(X)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(autoencoder, path)
-    return autoencoder
+    estimator = fit()
+    save_model(estimator, path)
+    return estimator
 
 
 def rows_of_model(name, autoencoder, judge, seed):
     """Judge one autoencoder with the samplers that belong to it."""
-    n = judge.n_generated
     Z, Z_test = autoencoder.transform(judge.X_train), autoencoder.transform(judge.X_test)
     prior = GaussianSampler(covariance="identity").fit(Z)
     samplers = {"N(0, I)": prior}
@@ -101,15 +105,16 @@ def rows_of_model(name, autoencoder, judge, seed):
         samplers["FastHVRT epanechnikov"] = FastHVRTSampler(**leaf).fit(Z)
         samplers["FastHVRT local_gaussian per class"] = local.fit(Z, judge.y_train)
     about = {"model": name, "test_mse": -autoencoder.score(judge.X_test)}
-    draws = {}
+    rows = judge.rows_of_training_images(seed)
+    draws = {
+        "a copy of training codes": (Z[rows], judge.y_train[rows], None),
+        "the codes of the test images": (Z_test, None, None),
+    }
     for label, sampler in samplers.items():
-        y_new = None
-        if hasattr(sampler, "classes_"):
-            y_new = np.repeat(sampler.classes_, n // len(sampler.classes_))
-        Z_new = sampler.sample(n, y=y_new, random_state=seed)
+        # Classes as frequent as in a draw of real images.
+        y_new = judge.y_train[rows] if hasattr(sampler, "classes_") else None
+        Z_new = sampler.sample(len(rows), y=y_new, random_state=seed)
         draws[label] = Z_new, y_new, getattr(sampler, "n_partitions_", None)
-    rows = np.random.default_rng(seed).permutation(len(Z))[:n]
-    draws["a copy of training codes"] = Z[rows], judge.y_train[rows], None
     for label, (Z_new, y_new, n_partitions) in draws.items():
         X_new = autoencoder.inverse_transform(Z_new)
         distances = novelty(Z, Z_test, Z_new)
@@ -123,14 +128,6 @@ def rows_of_model(name, autoencoder, judge, seed):
             "tstr": None if y_new is None else judge.tstr(X_new, y_new, seed),
             "n_partitions": n_partitions,
         }
-    reconstructed = autoencoder.inverse_transform(Z_test)
-    yield {
-        **about,
-        "sampler": "reconstruction of the test images",
-        **judge.images(reconstructed),
-        "latent_ks": latent_ks_statistic(Z, Z_test),
-        "novelty": 1.0,
-    }
 
 
 def save_picture(autoencoder, judge, seed):
@@ -176,7 +173,12 @@ def main():
         data = [(X[:1500], y[:1500]) for X, y in data]
     (X_train, y_train), (X_test, y_test) = data
     n_generated = 500 if smoke else 10_000
-    judge = Judge(X_train, y_train, X_test, y_test, n_generated)
+    cache = Path(tempfile.mkdtemp() if smoke else arguments.cache)
+    features = cached(
+        cache / "mnist-features.latentgen",
+        lambda: ClassifierFeatures(random_state=0).fit(X_train, y_train),
+    )
+    judge = Judge(X_train, y_train, X_test, y_test, n_generated, features)
     seeds, epochs = ([0], 1) if smoke else (arguments.seeds, arguments.epochs)
     rows = []
     for seed in seeds:
@@ -190,11 +192,11 @@ def main():
         }
         rows += [row | shared for row in judge.floors(seed)]
         for name in arguments.models:
-            if smoke:
-                autoencoder = ConvAutoencoder(64, beta=BETAS[name], max_epochs=1, random_state=0)
-                autoencoder.fit(X_train)
-            else:
-                autoencoder = fitted_autoencoder(name, X_train, epochs, seed, arguments.cache)
+            autoencoder = ConvAutoencoder(
+                64, beta=BETAS[name], max_epochs=epochs, random_state=seed, verbose=1
+            )
+            path = cache / f"mnist-{name}-{epochs}-epochs-{seed}.latentgen"
+            autoencoder = cached(path, partial(autoencoder.fit, X_train))
             for row in rows_of_model(name, autoencoder, judge, seed):
                 rows.append(row | shared)
                 print_rows([rows[-1]], ["model", "sampler", "fid", "novelty", "tstr"])
@@ -202,7 +204,7 @@ def main():
                 save_picture(autoencoder, judge, seed)
             if not smoke:
                 # After every model, so that a long run leaves what it has.
-                write_rows("mnist_core", rows, arguments.results)
+                update_rows("mnist_core", rows, ("model", "seed"), arguments.results)
     columns = ["model", "sampler", "seed", "test_mse", "fid", "kid", "latent_ks", "novelty"]
     print_rows(rows, [*columns, "near_copies", "tstr", "n_partitions"])
 
