@@ -28,8 +28,8 @@ print(f"{len(X_train)} images of shape {X.shape[1:]}, pixels from {X.min():.0f} 
 
 autoencoder = ConvAutoencoder(latent_dim=16, batch_size=64, lr=0.01, random_state=0)
 sampler = ConditionalSampler(FastHVRTSampler(min_samples_leaf=5, random_state=0))
-generator = make_latent_pipeline(autoencoder, sampler).fit(X_train, y_train)
-generator  # noqa: B018 (shown as a diagram)
+generator = make_latent_pipeline(autoencoder, sampler)
+generator.fit(X_train, y_train)
 
 # %%
 # Is the autoencoder good enough?
