@@ -145,7 +145,11 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
     parser.add_argument("--data-home", help="folder with the MNIST files")
-    parser.add_argument("--cache", default=Path(__file__).parent / ".cache")
+    parser.add_argument(
+        "--cache",
+        default=Path(__file__).parent / ".cache",
+        help="folder of fitted models; empty it when the code that fits them has changed",
+    )
     parser.add_argument("--results", default=RESULTS, help="folder of the results file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)

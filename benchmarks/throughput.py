@@ -118,7 +118,7 @@ def fit_against_loop(device, n_images, repeats):
             loss.backward()
             optimizer.step()
             schedule.step()
-            loss.item()
+        loss.item()
 
     times = median_times({"ours": lambda: autoencoder.fit(X), "reference": loop}, repeats)
     return ratio_row(
@@ -157,17 +157,20 @@ def samplers_against_hvrt(n_rows, n_features, n_draws, repeats):
         yield ratio_row(name, times, bar=bar, n=n_draws, **about)
 
 
-def peak_megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def resident_megabytes():
+    """Memory in use now; Linux only. A peak would include what the parent process once used."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def stream(path, n_images):
-    """Stream from a saved model and print the growth of the peak memory."""
+    """Stream from a saved model; print how far memory rises above that of the loaded model."""
     model = load_model(path)
-    model.sample(1, random_state=0)
-    before = peak_megabytes()
-    n_seen = sum(len(batch) for batch in model.iter_sample(n_images, BATCH, random_state=0))
-    print(n_seen, peak_megabytes() - before)
+    before = largest = resident_megabytes()
+    n_seen = 0
+    for batch in model.iter_sample(n_images, BATCH, random_state=0):
+        n_seen += len(batch)
+        largest = max(largest, resident_megabytes())
+    print(n_seen, largest - before)
 
 
 def streaming_memory(n_images):

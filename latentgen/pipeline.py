@@ -5,7 +5,7 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -186,7 +186,7 @@ class LatentGenerativePipeline(Pipeline):
         check_scalar(n_steps, "n_steps", Integral, min_val=2)
         check_consistent_length(X_start, X_end)
         encoder = self[:-1]
-        Z_start, Z_end = encoder.transform(X_start), encoder.transform(X_end)
+        Z_start, Z_end = (np.asarray(encoder.transform(X)) for X in (X_start, X_end))
         weights = np.linspace(0, 1, n_steps, dtype=np.float32)[:, None]
         Z = Z_start[:, None] * (1 - weights) + Z_end[:, None] * weights
         images = self._decode(Z.reshape(-1, Z.shape[2]))
@@ -247,6 +247,13 @@ class LatentGenerativePipeline(Pipeline):
         """(C, H, W) of the images seen during ``fit``."""
         return self.steps[0][1].image_shape_
 
+    def __getitem__(self, ind):
+        part = super().__getitem__(ind)
+        if isinstance(ind, slice) and part.steps and not hasattr(part.steps[-1][1], "sample"):
+            # Without a sampler it is a transformer, and can be fitted as one.
+            return Pipeline(part.steps, verbose=self.verbose)
+        return part
+
     def _decode(self, codes):
         for _, step in reversed(self.steps[:-1]):
             if step is not None and step != "passthrough":
@@ -277,8 +284,8 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
     ----------
     *steps : estimators
         The autoencoder, then any transformers, then the sampler. What is left out is filled in:
-        the first step is `ConvAutoencoder()` unless it turns codes back into images, the last
-        is `FastHVRTSampler()` unless it can be sampled.
+        `ConvAutoencoder()` comes first unless the first step has ``inverse_transform``, and
+        `FastHVRTSampler()` last unless the last step has ``sample``.
     memory : str or object with the joblib.Memory interface, default=None
         Cache of fitted transformers.
     verbose : bool, default=False
@@ -288,7 +295,7 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
     -------
     pipeline : LatentGenerativePipeline
         Its steps are named ``autoencoder`` and ``sampler``, those between after their class in
-        lower case.
+        lower case as by `sklearn.pipeline.make_pipeline`.
 
     Examples
     --------
@@ -307,7 +314,7 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
         from latentgen.samplers import FastHVRTSampler
 
         steps.append(FastHVRTSampler())
-    between = [(type(step).__name__.lower(), step) for step in steps[1:-1]]
+    between = make_pipeline(*steps[1:-1]).steps if steps[1:-1] else []
     named = [("autoencoder", steps[0]), *between, ("sampler", steps[-1])]
     return LatentGenerativePipeline(named, memory=memory, verbose=verbose)
 

@@ -9,7 +9,8 @@ import pytest
 from _estimators import CONV
 from joblib import Memory
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -410,6 +411,28 @@ def test_slices_are_pipelines_too(digits):
     assert_allclose(
         pipeline[:-1].transform(X), pipeline[1].transform(pipeline[0].transform(X)), rtol=1e-6
     )
+
+
+def test_a_slice_without_the_sampler_can_be_fitted(digits):
+    X, _ = digits
+    assert chain(StandardScaler())[:-1].fit(X).transform(X[:2]).shape[0] == 2
+
+
+def test_make_latent_pipeline_numbers_steps_of_one_class():
+    pipeline = make_latent_pipeline(
+        ConvAutoencoder(), StandardScaler(), StandardScaler(), GaussianSampler()
+    )
+    names = ["autoencoder", "standardscaler-1", "standardscaler-2", "sampler"]
+    assert list(pipeline.named_steps) == names
+
+
+def test_interpolate_takes_steps_that_give_data_frames(digits):
+    pandas = pytest.importorskip("pandas")
+    X, _ = digits
+    scaler = StandardScaler().set_output(transform="pandas")
+    pipeline = chain(scaler).fit(X)
+    assert isinstance(pipeline[:-1].transform(X[:2]), pandas.DataFrame)
+    assert pipeline.interpolate(X[:2], X[2:4], n_steps=3).shape[:2] == (2, 3)
 
 
 def test_the_autoencoder_alone_is_the_first_step(fitted, digits):

@@ -30,7 +30,13 @@ from latentgen.networks._conv import (
     unit_images,
 )
 from latentgen.utils._images import to_unit_floats
-from latentgen.utils._torch import apply_in_batches, draw_seed, resolve_device, seed_scope
+from latentgen.utils._torch import (
+    apply_in_batches,
+    draw_seed,
+    pixels_to_tensor,
+    resolve_device,
+    seed_scope,
+)
 
 # A batch of images is at most this long and has at most this many pixels.
 _INFERENCE_BATCH = 512
@@ -77,10 +83,10 @@ class _PixelRows(torch.utils.data.Dataset):
         return len(self.X)
 
     def __getitem__(self, index):
-        return torch.from_numpy(np.array(self.X[index])), 0
+        return pixels_to_tensor(self.X[index]), 0
 
     def __getitems__(self, indices):
-        batch = torch.from_numpy(self.X[indices])
+        batch = pixels_to_tensor(self.X[indices])
         return batch, batch[:, :0]
 
 
@@ -166,7 +172,8 @@ class ConvAutoencoder(BaseAutoencoder):
     amp : bool, default=False
         Run the network in bfloat16 (automatic mixed precision).
     warm_start : bool, default=False
-        Let ``fit`` start from the weights of the last ``fit``, with a new optimizer.
+        Let ``fit`` start from the weights of the last ``fit``, with a new optimizer. Parameters
+        of the network must be the same.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, shuffling, validation split and noise. The global generators are left
         alone.
@@ -306,7 +313,8 @@ class ConvAutoencoder(BaseAutoencoder):
     def partial_fit(self, X, y=None):
         """Continue training with one pass over `X`, or start it.
 
-        The pass has its own optimizer and its own course of the learning rate.
+        The pass starts from the weights of the last one, with a new optimizer and the whole
+        course of `lr_schedule` within the pass.
 
         Parameters
         ----------
@@ -320,6 +328,12 @@ class ConvAutoencoder(BaseAutoencoder):
         -------
         self : object
             Fitted autoencoder.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape than before, a parameter of the network was
+            changed, or training diverges.
         """
         first = not hasattr(self, "net_")
         with keep_fitted_state_on_error(self):
@@ -360,11 +374,6 @@ class ConvAutoencoder(BaseAutoencoder):
 
     def _fit_images(self, X, y, layout):
         resume = self.warm_start and hasattr(self, "net_")
-        if resume and layout.image_shape != self.image_shape_:
-            raise ValueError(
-                f"warm_start=True continues on images of shape {self.image_shape_}, got "
-                f"{layout.image_shape}. Use warm_start=False to start anew."
-            )
         self._train(X, layout, n_epochs=self.max_epochs, resume=resume)
 
     def _train(self, X, layout, *, n_epochs, resume):
@@ -373,9 +382,17 @@ class ConvAutoencoder(BaseAutoencoder):
         device = resolve_device(self.device)
         if self.verbose:
             print(f"[ConvAutoencoder] device={device!r}")
-        architecture = self._architecture if resume else self._design(layout.image_shape)
+        architecture = self._design(layout.image_shape)
         history = self.history_ if resume else []
-        with seed_scope(draw_seed(rng), device):
+        if resume and architecture != self._architecture:
+            before = {k: v for k, v in self._architecture.items() if v != architecture[k]}
+            raise ValueError(
+                f"Training can only go on with the network of the last fit, which has {before}, "
+                f"got { ({k: architecture[k] for k in before}) }. Set the old values, or use "
+                "warm_start=False and fit to start anew."
+            )
+        # With the number of epochs in it, images are shuffled anew when training goes on.
+        with seed_scope(draw_seed(rng) + len(history), device):
             module = ConvAutoencoderNet(**architecture, amp=self.amp)
             if resume:
                 module.load_state_dict(self.net_.module_.state_dict())

@@ -56,6 +56,15 @@ def resolve_device(device):
     return str(device)
 
 
+def pixels_to_tensor(X):
+    """Copy a batch to a tensor, bytes as bytes and any float as float32.
+
+    A copy, because torch warns of memory-mapped files that are read-only; float32, because not
+    every device knows float64.
+    """
+    return torch.from_numpy(np.array(X, dtype=np.uint8 if X.dtype == np.uint8 else np.float32))
+
+
 def apply_in_batches(function, X, *, out, batch_size, device):
     """Fill `out` with ``function(batch)`` over the rows of `X`, without gradients.
 
@@ -76,7 +85,5 @@ def apply_in_batches(function, X, *, out, batch_size, device):
     with torch.inference_mode():
         for start in range(0, len(X), batch_size):
             rows = slice(start, start + batch_size)
-            # A memory-mapped file may be read-only, which torch warns about: copy the batch.
-            batch = torch.from_numpy(np.array(X[rows])).to(device)
-            out[rows] = function(batch).cpu().numpy()
+            out[rows] = function(pixels_to_tensor(X[rows]).to(device)).cpu().numpy()
     return out

@@ -421,9 +421,34 @@ def test_warm_start_refuses_another_image_shape(digits):
     X, _ = digits
     model = conv(warm_start=True).fit(X)
     with pytest.raises(
-        ValueError, match=r"continues on images of shape \(1, 8, 8\), got \(1, 4, 4\)"
+        ValueError, match=r"go on .*'image_shape': \(1, 8, 8\)}, got {'image_shape': \(1, 4, 4\)"
     ):
         model.fit(X[:, :, :4, :4])
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_training_on_refuses_another_network(method, digits):
+    X, _ = digits
+    model = conv(warm_start=True, latent_dim=4).fit(X).set_params(latent_dim=5)
+    with pytest.raises(ValueError, match=r"has {'latent_dim': 4}, got {'latent_dim': 5}"):
+        getattr(model, method)(X)
+    assert model.transform(X[:1]).shape == (1, 4)
+
+
+def test_partial_fit_shuffles_anew_in_each_call(digits):
+    X, _ = digits
+    first_batches = []
+
+    class Spy(Callback):
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            if len(net.history[-1, "batches"]) == 1:
+                first_batches.append(batch[0].clone())
+
+    model = conv(callbacks=[Spy()], random_state=0)
+    for _ in range(3):
+        model.partial_fit(X)
+    assert len(first_batches) == 3
+    assert not any((first_batches[0] == later).all() for later in first_batches[1:])
 
 
 # ------------------------------------------------------------------ pickling
