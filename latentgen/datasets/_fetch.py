@@ -20,7 +20,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from latentgen.datasets._decode import decode_image
-from latentgen.datasets._folder import _atomic_file
+from latentgen.utils._files import atomic_path
 
 _MNIST_MIRRORS = [
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -167,8 +167,8 @@ def _download(name, digest, folder):
             failures.append(f"{mirror}{name}: {error}")
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        with _atomic_file(folder / name) as file:
-            file.write(packed)
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(packed)
         return content
     raise OSError(
         f"Cannot download '{name}' ({'; '.join(failures)}). Get the four MNIST files elsewhere and "
@@ -320,8 +320,8 @@ def _cached_cifar10_jpeg(path, subset):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, array in zip(files, arrays, strict=True):
-            with _atomic_file(file) as handle:
-                np.save(handle, array)
+            with atomic_path(file) as temporary:
+                np.save(temporary, array)
     except OSError as error:
         warnings.warn(f"The decoded images cannot be cached: {error}.", stacklevel=4)
     return arrays

@@ -4,9 +4,7 @@
 
 import io
 import os
-import tempfile
 import warnings
-from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from latentgen.datasets._decode import decode_image
+from latentgen.utils._files import atomic_path
 
 _EXTENSIONS = frozenset(
     [".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
@@ -70,23 +69,6 @@ def _npy_header(shape):
     text = repr({"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
     prefix = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
     return prefix + text.ljust(_HEADER_BYTES - 11).encode("latin1") + b"\n"
-
-
-@contextmanager
-def _atomic_file(path):
-    """Open a temporary file beside `path` that takes its name only if the block succeeds."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        # mkstemp makes files that only their owner can read.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _write_images(paths, file, *, mode, image_size, errors):
@@ -197,7 +179,7 @@ def load_image_folder(
     Raises
     ------
     FileNotFoundError
-        If `path` is not a folder.
+        If `path` is not a folder, or there is no folder for `memmap_path`.
     ValueError
         If there are no images, or if they differ in size and `image_size` is None.
     OSError
@@ -234,7 +216,7 @@ def load_image_folder(
         shape, kept = _write_images(paths, file, **how)
         data = np.frombuffer(file.getbuffer(), np.uint8).reshape(shape)
     else:
-        with _atomic_file(Path(memmap_path)) as file:
+        with atomic_path(memmap_path) as temporary, temporary.open("wb") as file:
             file.write(_npy_header((0,)))
             shape, kept = _write_images(paths, file, **how)
             file.seek(0)

@@ -162,10 +162,3 @@ def to_unit_floats(X):
     if X.dtype == np.uint8:
         return X.astype(np.float32) / np.float32(255)
     return np.clip(X, 0, 1).astype(np.float32, copy=False)
-
-
-def from_unit_floats(X, dtype):
-    """Turn floats in [0, 1] into `dtype`; bytes are rounded to the nearest of 0..255."""
-    if np.dtype(dtype) == np.uint8:
-        return np.rint(np.clip(X, 0, 1) * 255).astype(np.uint8)
-    return X.astype(dtype, copy=False)
