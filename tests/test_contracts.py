@@ -14,7 +14,6 @@ import torch
 from _estimators import AUTOENCODERS, CLUSTER_MEANS, ESTIMATORS, PIPELINES, SAMPLERS
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -397,7 +396,7 @@ def test_a_failing_fit_leaves_the_old_sampler(unfitted, codes, monkeypatch):
 
 
 @all_pipelines
-def test_pipeline_goes_into_a_parallel_grid_search_with_routing(unfitted, digits):
+def test_pipeline_goes_into_a_parallel_grid_search(unfitted, digits):
     X, y = digits
 
     def closeness(pipeline, X, y=None):
@@ -405,8 +404,7 @@ def test_pipeline_goes_into_a_parallel_grid_search_with_routing(unfitted, digits
         return -np.mean((X_new.mean(axis=0) - X.mean(axis=0)) ** 2)
 
     grid = {"autoencoder__latent_dim": [2, 4]}
-    with config_context(enable_metadata_routing=True):
-        search = GridSearchCV(unfitted, grid, scoring=closeness, cv=2, n_jobs=2).fit(X, y)
+    search = GridSearchCV(unfitted, grid, scoring=closeness, cv=2, n_jobs=2).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_.sample(3).shape == (3, 1, 8, 8)
 

@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -484,6 +484,40 @@ def test_steps_that_cannot_do_their_part_are_refused(steps, message, digits):
     pipeline = LatentGenerativePipeline(list(zip(names, steps, strict=True)))
     with pytest.raises(TypeError, match=message):
         pipeline.fit(*digits)
+
+
+# ------------------------------------------------------------------ metadata routing
+
+
+class WeightKeeper(BaseEstimator):
+    """A sampler that remembers the weights it was fitted with."""
+
+    def __init__(self, shift=0.0):
+        self.shift = shift
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.X_, self.sample_weight_ = X, sample_weight
+        return self
+
+    def sample(self, n_samples=1):
+        return self.X_[:n_samples] + self.shift, None
+
+
+def test_search_routes_sample_weight_to_the_sampler(digits):
+    X, y = digits
+    weight = np.arange(1.0, len(X) + 1)
+    folds = KFold(2)
+    with config_context(enable_metadata_routing=True):
+        generator = chain(sampler=WeightKeeper().set_fit_request(sample_weight=True))
+        search = GridSearchCV(
+            generator,
+            {"sampler__shift": [0.0]},
+            scoring=lambda generator, X, y=None: generator[-1].sample_weight_.sum(),
+            cv=folds,
+        ).fit(X, y, sample_weight=weight)
+    assert_array_equal(search.best_estimator_[-1].sample_weight_, weight)
+    for i, (train, _) in enumerate(folds.split(X)):
+        assert search.cv_results_[f"split{i}_test_score"] == weight[train].sum()
 
 
 # ------------------------------------------------------------------ make_latent_pipeline
