@@ -81,7 +81,7 @@ def main():
     arguments = parser.parse_args()
     smoke = arguments.smoke
     X, _ = load_digits_images(return_X_y=True)
-    X = X[:120] if smoke else X
+    X = X[:300] if smoke else X
     grid = {name: values[: 2 if smoke else 4] for name, values in GRID.items()}
     autoencoder = ConvAutoencoder(
         32, max_epochs=1 if smoke else 20, batch_size=64, device="cpu", random_state=0
