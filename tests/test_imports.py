@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import ast
+import configparser
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +44,7 @@ THIRD_PARTY = {
     "autoencoders": {"torch", "skorch"},
     "samplers": {"torch", "skorch"},
     "metrics": {"torch", "skorch"},
-    **{part: {"torch", "skorch"} for part in TOP},
+    **{part: {"torch", "skorch", "threadpoolctl"} for part in TOP},
 }
 ALWAYS = {"numpy", "scipy", "sklearn", "joblib"}
 OPTIONAL = {"matplotlib", "PIL", "safetensors", "skops", "pandas", "zuko", "dask"}
@@ -146,6 +148,16 @@ def test_a_violation_is_found(file, source, message):
 )
 def test_what_is_allowed_is_no_violation(file, source):
     assert violations(file, source) == []
+
+
+def test_what_is_imported_is_installed_along():
+    config = configparser.ConfigParser()
+    if not config.read(PACKAGE.parent / "setup.cfg"):
+        pytest.skip("installed without its sources")
+    lines = config["options"]["install_requires"].split()
+    required = {re.match(r"[\w-]+", line)[0] for line in lines}
+    imported = set().union(ALWAYS, *THIRD_PARTY.values()) - {"sklearn"}
+    assert imported | {"scikit-learn", "hvrt"} == required
 
 
 # ------------------------------------------------------------------ in a fresh interpreter
