@@ -13,7 +13,6 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.tree._tree import Tree
 
 from latentgen._version import __version__
 from latentgen.utils._files import atomic_path
@@ -25,16 +24,9 @@ _RECORDED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops", "safe
 # Between the place of an estimator and the name of one of its weights.
 _SEPARATOR = ":"
 
-# Trusted beside what skops trusts and latentgen's own estimators. Each is plain data once its
-# type is known, or is checked below.
-_TRUSTED = frozenset(
-    [
-        # A frozen dataclass of a shape, a number and the name of a dtype.
-        "latentgen.utils._images.ImageLayout",
-        # The tree that FastHVRTSampler.apply descends; _check_tree bounds its indices.
-        "sklearn.tree._tree.Tree",
-    ]
-)
+# Trusted beside what skops trusts and latentgen's own estimators: a frozen dataclass of a shape, a
+# number and the name of a dtype.
+_TRUSTED = frozenset(["latentgen.utils._images.ImageLayout"])
 
 
 def save_model(estimator, path):
@@ -250,16 +242,13 @@ def _rebuild(value, change, place="", done=None):
 
 
 def _attach(model, arrays):
-    """Give nested estimators their weights back, and check their trees."""
+    """Give nested estimators their weights back."""
     weights = {}
     for name, array in arrays.items():
         place, _, name = name.partition(_SEPARATOR)
         weights.setdefault(place, {})[name] = array
 
     def attach(place, estimator, state):
-        for item in state.values():
-            if isinstance(item, Tree):
-                _check_tree(item, state.get("n_features_in_"))
         if place in weights:
             state["_weights"] = weights.pop(place)
         return state
@@ -268,30 +257,6 @@ def _attach(model, arrays):
     if weights:
         raise ValueError(f"there is no estimator for the weights of {sorted(weights)}.")
     return model
-
-
-def _check_tree(tree, n_features):
-    """Refuse a tree whose indices would lead outside of its arrays; scikit-learn does not look."""
-    left, right, feature = tree.children_left, tree.children_right, tree.feature
-    nodes = np.arange(tree.node_count)
-    inner = left != -1
-    children = np.stack([left, right])[:, inner]
-    # Children come after their parent, so that every descent ends.
-    sound = (
-        tree.node_count > 0
-        and tree.n_features == n_features
-        and np.all(children > nodes[inner])
-        and np.all(children < tree.node_count)
-        and np.all((feature[inner] >= 0) & (feature[inner] < tree.n_features))
-    )
-    if sound:
-        depth = np.zeros(tree.node_count, dtype=np.intp)
-        for node in nodes[inner]:
-            for child in (left[node], right[node]):
-                depth[child] = max(depth[child], depth[node] + 1)
-        sound = depth.max() <= tree.max_depth
-    if not sound:
-        raise ValueError("it holds a decision tree with impossible nodes.")
 
 
 def _untrusted_types(skops, structure, trusted):
@@ -356,6 +321,9 @@ def _read_archive(path):
                 meta = json.loads(archive.read(_META))
                 found = meta["format_version"]
                 if found == _FORMAT_VERSION:
+                    for table in ("versions", "sha256"):
+                        if not isinstance(meta.get(table), dict):
+                            raise ValueError(f"'{_META}' has no table '{table}'")
                     members = {name: archive.read(name) for name in (_WEIGHTS, _STRUCTURE)}
         except Exception as error:  # zipfile raises nearly anything on a damaged archive.
             state = "is not a model file" if isinstance(error, BadZipFile) else "is damaged"
@@ -369,7 +337,7 @@ def _read_archive(path):
             f"version {_FORMAT_VERSION}. Use the version of latentgen that wrote the file."
         )
     for name, data in members.items():
-        if meta["sha256"][name] != hashlib.sha256(data).hexdigest():
+        if meta["sha256"].get(name) != hashlib.sha256(data).hexdigest():
             raise ValueError(
                 f"'{path}' was changed after it was saved: the checksum of '{name}' does not "
                 "match. Get the file again from where it was made."
