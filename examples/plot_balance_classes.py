@@ -42,8 +42,8 @@ splits = [split_with_rare_class(seed) for seed in range(3)]
 # `fit_resample` fits the pipeline and fills the smallest class up to the size of the largest. The
 # autoencoder learns from all ten classes, the sampler of the eights from ten codes.
 
-
-def generate_rare(X_train, y_train):
+generated = []
+for X_train, _, y_train, _ in splits:
     generator = make_latent_pipeline(
         ConvAutoencoder(latent_dim=16, batch_size=64, lr=0.01, random_state=0),
         ConditionalSampler(FastHVRTSampler(random_state=0)),
@@ -51,21 +51,17 @@ def generate_rare(X_train, y_train):
     X_more, _ = generator.fit_resample(
         X_train, y_train, sampling_strategy="minority", random_state=0
     )
-    return X_more[generator.is_synthetic_]
-
-
-generated = [generate_rare(X_train, y_train) for X_train, _, y_train, _ in splits]
+    generated.append(X_more[generator.is_synthetic_])
 X_train, _, y_train, _ = splits[0]
 X_rare = X_train[y_train == RARE]
 SampleGridDisplay.from_images(generated[0], X_real=X_rare, n_rows=2, n_columns=5)
-print(f"generated: {100 * np.mean(generated[0] == 0):.0f} % of pixels are exactly 0")
-print(f"real: {100 * np.mean(X_rare == 0):.0f} % of pixels are exactly 0")
+print(f"exactly black: {np.mean(generated[0] == 0):.0%} generated, {np.mean(X_rare == 0):.0%} real")
 
 # %%
 # Compare
 # -------
 #
-# The two lines above show a trap. The digits know 17 gray levels and much pure black, a network
+# The line above shows a trap. The digits know 17 gray levels and much pure black, a network
 # gives floats that are only nearly black. In the filled-up training set, "not quite black" means
 # "eight", and a classifier may learn that instead of the shape. So the generated images are tried
 # as they are, and rounded to the levels of the real ones. (Images in bytes are always rounded.)
@@ -73,10 +69,9 @@ print(f"real: {100 * np.mean(X_rare == 0):.0f} % of pixels are exactly 0")
 CLASSIFIERS = [LogisticRegression(max_iter=300), RandomForestClassifier(50, random_state=0)]
 recalls = {}
 for (X_train, X_test, y_train, y_test), X_new in zip(splits, generated, strict=True):
-    repeated = np.resize(np.flatnonzero(y_train == RARE), len(X_new))
     additions = {
         "nothing": X_new[:0],
-        "copies of the ten": X_train[repeated],
+        "copies of the ten": np.resize(X_train[y_train == RARE], X_new.shape),
         "generated": X_new,
         "generated, rounded": np.round(16 * X_new) / 16,
     }
