@@ -26,9 +26,11 @@ AUTOENCODERS = [
 
 SAMPLERS = [
     GaussianSampler(),
+    GaussianSampler(covariance="diag"),
     FastHVRTSampler(random_state=0),
     FastHVRTSampler("univariate_kde_copula", min_samples_leaf=5, random_state=0),
     FastHVRTSampler("local_gaussian", min_samples_leaf=5, random_state=0),
+    ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),
     ConditionalSampler(GaussianMixture(random_state=0)),
 ]

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentgen.samplers import GaussianSampler
 
@@ -11,11 +10,6 @@ MEAN, COVARIANCE = np.array([1.0, -2.0]), np.array([[2.0, 0.9], [0.9, 0.5]])
 @pytest.fixture(scope="module")
 def Z():
     return np.random.RandomState(0).multivariate_normal(MEAN, COVARIANCE, size=20_000)
-
-
-@parametrize_with_checks([GaussianSampler(), GaussianSampler(covariance="diag")])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hvrt.generation_strategies import get_generation_strategy
 from scipy.stats import chisquare, ks_2samp, kstest
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentgen.samplers import FastHVRTSampler
 
@@ -42,11 +41,6 @@ def Z():
 @pytest.fixture(scope="module", params=STRATEGIES)
 def sampler(request, Z):
     return FastHVRTSampler(request.param, min_samples_leaf=20, random_state=0).fit(Z)
-
-
-@parametrize_with_checks([FastHVRTSampler(), FastHVRTSampler("local_gaussian")])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def chi_square_of_small_draws(sample, apply, sizes):

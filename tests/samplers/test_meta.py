@@ -7,7 +7,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentgen.samplers import ConditionalSampler, FastHVRTSampler, GaussianSampler
 
@@ -29,11 +28,6 @@ def sampler(data):
 
 def labels_of(Z):
     return LABELS[np.clip(np.rint(Z.mean(axis=1) / 10), 0, 2).astype(int)]
-
-
-@parametrize_with_checks([ConditionalSampler(), ConditionalSampler(GaussianSampler())])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def test_fit_learns_classes_and_their_shares(sampler):
