@@ -25,8 +25,8 @@ X, y = load_digits_images(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
 
 # %%
-# The scorer
-# ----------
+# The scorer and the choice
+# -------------------------
 #
 # Images are compared in the features of a small classifier, fitted once on real training images.
 # `GenerationScorer` draws once per candidate and fold and gives all scores of that draw: Fréchet
@@ -35,12 +35,10 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_
 
 features = ClassifierFeatures(random_state=0).fit(X_train, y_train)
 classifier = LogisticRegression(max_iter=300)
-scorer = GenerationScorer(features, classifier=classifier, X_train=X_train, random_state=0)
+judges = {"feature_extractor": features, "classifier": classifier, "X_train": X_train}
+scorer = GenerationScorer(**judges, random_state=0)
 
 # %%
-# The choice
-# ----------
-#
 # `refit` may be a function of the results. This one takes the smallest FID among the candidates
 # that hardly copy. A near-copy is much closer to a training image than unseen real images are.
 
@@ -55,8 +53,7 @@ def best_without_copying(results):
 # The search
 # ----------
 #
-# `memory` keeps fitted autoencoders, so that the three strategies share one per fold and code
-# size. Give the autoencoder a seed for that.
+# With `memory` and a seed, the strategies share one fitted autoencoder per fold and code size.
 
 grid = {
     "autoencoder__latent_dim": [8, 16],
@@ -95,15 +92,7 @@ for name, row in [("smallest FID", smallest), ("chosen", search.best_index_)]:
 
 X_new = search.best_estimator_.sample(len(X_test), y=y_test, random_state=1)
 report = generation_report(
-    X_test,
-    X_new,
-    y_test=y_test,
-    y_generated=y_test,
-    X_train=X_train,
-    y_train=y_train,
-    feature_extractor=features,
-    encoder=search.best_estimator_[:-1],
-    classifier=classifier,
+    X_test, X_new, y_test=y_test, y_generated=y_test, y_train=y_train, **judges
 )
 for name in ["frechet_distance", "kernel_distance", "tstr"]:
     print(f"{name}: {report[name]:.3f}, floor {report[f'{name}_floor']:.3f}")
