@@ -153,7 +153,8 @@ def parse_arguments():
     parser.add_argument("--results", default=RESULTS, help="folder of the results file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--models", nargs="+", choices=BETAS, default=list(BETAS))
+    models = ["real", *BETAS]
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
     return parser.parse_args()
 
 
@@ -194,8 +195,10 @@ def main():
             "extractor": f"ClassifierFeatures fitted on {judge.features.fitted_on_}",
             **environment(),
         }
-        rows += [row | shared for row in judge.floors(seed)]
         for name in arguments.models:
+            if name == "real":
+                rows += [row | shared for row in judge.floors(seed)]
+                continue
             autoencoder = ConvAutoencoder(
                 64, beta=BETAS[name], max_epochs=epochs, random_state=seed, verbose=1
             )
@@ -204,7 +207,7 @@ def main():
             for row in rows_of_model(name, autoencoder, judge, seed):
                 rows.append(row | shared)
                 print_rows([rows[-1]], ["model", "sampler", "fid", "novelty", "tstr"])
-            if name == "autoencoder" and seed == seeds[0] and not smoke:
+            if name == "autoencoder" and seed == 0 and not smoke:
                 save_picture(autoencoder, judge, seed)
             if not smoke:
                 # After every model, so that a long run leaves what it has.
