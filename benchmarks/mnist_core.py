@@ -197,14 +197,15 @@ def main():
         }
         for name in arguments.models:
             if name == "real":
-                rows += [row | shared for row in judge.floors(seed)]
-                continue
-            autoencoder = ConvAutoencoder(
-                64, beta=BETAS[name], max_epochs=epochs, random_state=seed, verbose=1
-            )
-            path = cache / f"mnist-{name}-{epochs}-epochs-{seed}.latentgen"
-            autoencoder = cached(path, partial(autoencoder.fit, X_train))
-            for row in rows_of_model(name, autoencoder, judge, seed):
+                new = judge.floors(seed)
+            else:
+                autoencoder = ConvAutoencoder(
+                    64, beta=BETAS[name], max_epochs=epochs, random_state=seed, verbose=1
+                )
+                path = cache / f"mnist-{name}-{epochs}-epochs-{seed}.latentgen"
+                autoencoder = cached(path, partial(autoencoder.fit, X_train))
+                new = rows_of_model(name, autoencoder, judge, seed)
+            for row in new:
                 rows.append(row | shared)
                 print_rows([rows[-1]], ["model", "sampler", "fid", "novelty", "tstr"])
             if name == "autoencoder" and seed == 0 and not smoke:
