@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from latentgen import (
     ConditionalSampler,
@@ -25,6 +25,7 @@ from latentgen import (
 from latentgen._console import (
     ReportingGridSearch,
     best_without_copying,
+    check_picture_name,
     describe_params,
     print_aligned,
     print_table,
@@ -77,7 +78,9 @@ def sample(args):
         _check_folder_of(path)
     if args.grid:
         use_file_backend("latentgen sample --grid")
+        check_picture_name(args.grid)
     model = _load_generator(args)
+    _check_channels(model.image_shape_, args)
     label = _find_label(model, args.label)
     batches = model.iter_sample(args.n_samples, y=label, random_state=args.seed)
     shown, n_shown = [], 0
@@ -142,6 +145,9 @@ def sweep(args):
     X, y = _load_data(args.data, args.labels, args)
     pipeline = _make_pipeline(args, X, y)
     grid = _parse_grid(args.param, pipeline)
+    # Shuffled, because the images of a folder come class by class.
+    folds = KFold if y is None else StratifiedKFold
+    folds = folds(args.cv, shuffle=True, random_state=args.seed)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
     features = None if y is None else ClassifierFeatures(image_shape=_image_shape(args, X))
@@ -155,7 +161,7 @@ def sweep(args):
             grid,
             scoring=GenerationScorer(features, X_train=X, random_state=args.seed),
             refit=best_without_copying,
-            cv=args.cv,
+            cv=folds,
             n_jobs=args.n_jobs,
             error_score="raise",
         ).fit(X, y)
@@ -184,6 +190,11 @@ def _load_generator(args):
             f"'{args.model}' holds a {type(model).__name__}, but only a whole "
             "LatentGenerativePipeline makes images. Use load_model in Python."
         )
+    if not hasattr(model, "image_shape_"):
+        raise ValueError(
+            f"'{args.model}' makes no images: its first step must be a fitted autoencoder, got "
+            f"{type(model.steps[0][1]).__name__}."
+        )
     return model
 
 
@@ -195,9 +206,13 @@ def _load_data(source, labels, args):
     elif Path(source).is_dir():
         X, y = _load_folder(source, args)
     elif Path(source).suffix == ".npz":
-        X, y = _load_npz(source)
+        X, y = _load_array(source, "X"), _load_array(source, "y")
+        if X is None:
+            with np.load(source) as archive:
+                names = ", ".join(archive) or "nothing"
+            raise ValueError(f"'{source}' has no array 'X', only {names}.")
     elif Path(source).suffix == ".npy":
-        X, y = np.load(source, mmap_mode="r", allow_pickle=False), None
+        X, y = _load_array(source), None
     elif Path(source).exists():
         raise ValueError(f"'{source}' is neither a folder nor a .npy or .npz file.")
     else:
@@ -205,8 +220,13 @@ def _load_data(source, labels, args):
             f"there is no '{source}'. Expected a folder, a .npy or .npz file, or one of digits, "
             "mnist and cifar10."
         )
+    if X.ndim < 2:
+        raise ValueError(
+            "expected images of shape (n, H, W), (n, C, H, W) or (n, features), got an array of "
+            f"shape {X.shape} in '{source}'."
+        )
     if labels:
-        y = np.load(labels, allow_pickle=False)
+        y = np.array(_load_array(labels))
     if y is not None and y.shape != X.shape[:1]:
         raise ValueError(
             f"expected one label per image, got labels of shape {y.shape} for {len(X)} images."
@@ -245,11 +265,28 @@ def _load_folder(folder, args):
     return images.data, np.asarray(images.target_names)[images.target]
 
 
-def _load_npz(path):
-    with np.load(path, allow_pickle=False) as arrays:
-        if "X" not in arrays:
-            raise ValueError(f"'{path}' has no array 'X', only {', '.join(arrays) or 'nothing'}.")
-        return arrays["X"], arrays["y"] if "y" in arrays else None
+def _load_array(path, name=None):
+    """The array of a .npy file, or the one of this name in a .npz file, None where it has none."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if name:
+            with array as archive:
+                array = archive[name] if name in archive else None
+    except OSError:
+        raise
+    except Exception as error:  # NumPy and zipfile raise nearly anything on damaged files.
+        raise _unreadable(path, name) from error
+    # An archive without a name asked for, or a member of it that is no array.
+    if not isinstance(array, np.ndarray | None):
+        raise _unreadable(path, name)
+    return array
+
+
+def _unreadable(path, name):
+    return ValueError(
+        f"'{path}' is no {'.npz' if name else '.npy'} file of numbers or text: it is damaged, of "
+        "another format or holds Python objects."
+    )
 
 
 def _image_shape(args, X):
@@ -345,6 +382,15 @@ def _check_folder_of(path):
     parent = Path(path).parent
     if not parent.is_dir():
         raise FileNotFoundError(f"cannot write '{path}': there is no folder '{parent}'.")
+
+
+def _check_channels(image_shape, args):
+    as_pictures = args.grid or (args.output and Path(args.output).suffix != ".npy")
+    if as_pictures and image_shape[0] not in (1, 3, 4):
+        raise ValueError(
+            f"pictures have 1, 3 or 4 channels, but the model makes images of shape {image_shape}. "
+            "Write an array: --output NAME.npy."
+        )
 
 
 def _save_grid(X, image_shape, path):

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import GridSearchCV, ParameterGrid
@@ -101,6 +102,14 @@ def print_aligned(lines):
 def use_file_backend(needed_by):
     """Make matplotlib draw into files, which also works on a machine without a screen."""
     import_optional("matplotlib", extra="plot", needed_by=needed_by).use("Agg")
+
+
+def check_picture_name(path):
+    """Find out before the work, and not after it, that matplotlib writes no such file."""
+    backends = import_optional("matplotlib.backend_bases", extra="plot", needed_by="a picture")
+    known = backends.FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in known:
+        raise ValueError(f"'{path}' is no name of a picture. Use a suffix such as .png or .pdf.")
 
 
 def save_figure(display, path):

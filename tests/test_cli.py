@@ -8,14 +8,23 @@ import json
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.decomposition import PCA
 
 import latentgen
-from latentgen import GaussianSampler, load_model, save_model
-from latentgen._console import MOST_NEAR_COPIES, best_without_copying
+from latentgen import (
+    ConvAutoencoder,
+    GaussianSampler,
+    LatentGenerativePipeline,
+    load_model,
+    make_latent_pipeline,
+    save_model,
+)
+from latentgen._console import MOST_NEAR_COPIES, ReportingGridSearch, best_without_copying
 from latentgen._demo import run_demo
 from latentgen.cli import main
 from latentgen.datasets import load_digits_images
@@ -153,6 +162,58 @@ def test_error_of_the_user_is_one_line_and_ends_with_2(
     assert not any("Traceback" in line for line in lines)
 
 
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """A folder of files and models that the commands cannot use."""
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "empty.npy").touch()
+    (folder / "garbage.npy").write_bytes(b"holiday")
+    (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    np.save(folder / "number.npy", np.float32(3))
+    np.savez(folder / "other.npz", images=np.zeros((5, 8, 8)))
+    with zipfile.ZipFile(folder / "text.npz", "w") as archive:
+        archive.writestr("X", "sun")
+    X = np.random.RandomState(0).rand(30, 5, 6, 6).astype(np.float32)
+    autoencoder = ConvAutoencoder(2, channels=(4,), max_epochs=1)
+    deep = make_latent_pipeline(autoencoder, GaussianSampler()).fit(X)
+    save_model(deep, folder / "deep.latentgen")
+    codes = LatentGenerativePipeline([("pca", PCA(2)), ("sampler", GaussianSampler())])
+    save_model(codes.fit(X.reshape(30, -1)), folder / "codes.latentgen")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("fit {odd}/empty.npy -o {tmp}/m", "empty.npy' is no .npy file of numbers or text"),
+        ("fit {odd}/garbage.npy -o {tmp}/m", "garbage.npy' is no .npy file of numbers or text"),
+        ("fit {odd}/broken.npz -o {tmp}/m", "broken.npz' is no .npz file of numbers or text"),
+        ("fit {odd}/text.npz -o {tmp}/m", "text.npz' is no .npz file of numbers or text"),
+        ("fit {odd}/other.npz -o {tmp}/m", "other.npz' has no array 'X', only images."),
+        ("fit {odd}/number.npy -o {tmp}/m", "got an array of shape () in"),
+        ("fit digits --labels {odd}/other.npz -o {tmp}/m", "other.npz' is no .npy file"),
+        ("sample {odd}/deep.latentgen -n 2 --output {tmp}/png", "images of shape (5, 6, 6)"),
+        ("sample {odd}/deep.latentgen -n 2 --grid {tmp}/g.png", "images of shape (5, 6, 6)"),
+        ("sample {odd}/codes.latentgen --grid {tmp}/g.png", "a fitted autoencoder, got PCA."),
+        ("sample {odd}/deep.latentgen --grid {tmp}/g", "'{tmp}/g' is no name of a picture."),
+        ("sample {odd}/deep.latentgen --grid {tmp}/g.doc", "'{tmp}/g.doc' is no name of a pic"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_the_work(arguments, message, odd, tmp_path, capsys):
+    names = {"odd": odd, "tmp": tmp_path}
+    assert main(arguments.format(**names).split()) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message.format(**names) in error
+    assert "pickle" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_of_many_channels_are_written_as_an_array(odd, tmp_path):
+    path = tmp_path / "X.npy"
+    assert main(["sample", str(odd / "deep.latentgen"), "-n", "2", "--output", str(path)]) == 0
+    assert np.load(path).shape == (2, 5, 6, 6)
+
+
 def test_traceback_is_shown_on_request():
     with pytest.raises(ValueError, match="there is no 'nowhere'"):
         main(["fit", "nowhere", "-o", "m", "--traceback"])
@@ -273,6 +334,25 @@ def test_sweep_writes_table_figure_and_model(data, tmp_path, capsys):
     assert len(lines) == 3 and "mean_test_neg_frechet_distance" in lines[0]
     assert (output / "sweep.png").stat().st_size > 1000
     assert load_model(output / "model.latentgen").sample(2).shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("labels", [[], ["--unconditional"]])
+def test_sweep_shuffles_images_sorted_by_class(labels, data, tmp_path, monkeypatch):
+    folds = []
+
+    class Search(ReportingGridSearch):
+        def fit(self, X, y=None):
+            folds.extend(sorted_y[test] for _, test in self.cv.split(X, y))
+            return super().fit(X, y)
+
+    monkeypatch.setattr("latentgen._commands.ReportingGridSearch", Search)
+    X, y = np.load(data / "X.npy"), np.load(data / "y.npy")
+    order = np.argsort(y, kind="stable")
+    sorted_y = y[order]
+    np.savez(tmp_path / "sorted.npz", X=X[order], y=sorted_y)
+    arguments = [str(tmp_path / "sorted.npz"), "--param", "latent_dim=2", "--cv", "3", *labels]
+    assert main(["sweep", *arguments, *QUICK, "-o", str(tmp_path / "sweep")]) == 0
+    assert [set(fold) for fold in folds] == [{0, 1, 2}] * 3
 
 
 def test_choice_leaves_out_candidates_that_copy():
