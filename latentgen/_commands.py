@@ -300,7 +300,7 @@ def _make_pipeline(args, X, y):
         ConvAutoencoder(
             image_shape=_image_shape(args, X),
             max_epochs=args.epochs,
-            batch_size=args.batch_size,
+            batch_size=args.batch_size or "auto",
             device=args.device,
             random_state=args.seed,
         ),

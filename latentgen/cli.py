@@ -120,7 +120,7 @@ def _add_fit(commands):
 With labels the generator draws by class.
 
 examples:
-  latentgen fit digits:train -o digits.latentgen --epochs 40 --batch-size 32
+  latentgen fit digits:train -o digits.latentgen --epochs 40
   latentgen fit photos/ -o photos.latentgen --image-size 64 64 --latent-dim 128
   latentgen fit X.npy --labels y.npy -o model.latentgen --strategy local_gaussian
 """,
@@ -239,7 +239,7 @@ def _add_reading(command):
 def _add_training(command):
     group = command.add_argument_group("training the autoencoder")
     group.add_argument("--epochs", type=_positive, default=20, help="passes over the images (20)")
-    group.add_argument("--batch-size", type=_positive, default=128, help="images per step (128)")
+    group.add_argument("--batch-size", type=_positive, help="images per step (128, or fewer for small data)")
     group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (auto)")
 
 

@@ -38,7 +38,9 @@ from latentgen.utils._torch import (
     seed_scope,
 )
 
-# A batch of images is at most this long and has at most this many pixels.
+# What batch_size='auto' aims at, and its limits.
+_STEPS_PER_EPOCH, _MIN_BATCH, _MAX_BATCH = 50, 16, 128
+# Without gradients, a batch has at most so many images, and at most so many pixels.
 _INFERENCE_BATCH = 512
 _INFERENCE_PIXELS = 2**23
 _OPTIMIZERS = {
@@ -150,9 +152,10 @@ class ConvAutoencoder(BaseAutoencoder):
         Reconstruction loss: binary cross-entropy or squared error.
     max_epochs : int, default=20
         Passes over the data.
-    batch_size : int, default=128
-        Images per step. The last, incomplete batch of an epoch is left out; images are shuffled
-        anew in each.
+    batch_size : int or 'auto', default='auto'
+        Images per step. ``'auto'`` is 128, and less for fewer than 6 400 images, so that an
+        epoch has about 50 steps; 16 at least. The last, incomplete batch of an epoch is left
+        out; images are shuffled anew in each.
     lr : float, default=0.004
         Learning rate, the highest one where a schedule changes it.
     optimizer : {'adam', 'adamw', 'sgd'} or torch optimizer class, default='adam'
@@ -252,7 +255,7 @@ class ConvAutoencoder(BaseAutoencoder):
         "channels": ["array-like", None],
         "loss": [StrOptions({"bce", "mse"})],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
         "lr_schedule": [StrOptions({"one_cycle", "cosine", "constant"})],
@@ -276,7 +279,7 @@ class ConvAutoencoder(BaseAutoencoder):
         channels=None,
         loss="bce",
         max_epochs=20,
-        batch_size=128,
+        batch_size="auto",
         lr=0.004,
         optimizer="adam",
         lr_schedule="one_cycle",
@@ -445,8 +448,11 @@ class ConvAutoencoder(BaseAutoencoder):
                 f"validation_fraction={self.validation_fraction} leaves {n_train} of {n_samples} "
                 "images for training, at least 2 are needed."
             )
-        drop_last = n_train > self.batch_size
-        n_batches = n_train // self.batch_size if drop_last else 1
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = min(max(_MIN_BATCH, n_train // _STEPS_PER_EPOCH), _MAX_BATCH)
+        drop_last = n_train > batch_size
+        n_batches = n_train // batch_size if drop_last else 1
         optimizer = self.optimizer
         return NeuralNet(
             module.to(memory_format=torch.channels_last),
@@ -454,7 +460,7 @@ class ConvAutoencoder(BaseAutoencoder):
             optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
             lr=self.lr,
             max_epochs=n_epochs,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             iterator_train__shuffle=True,
             iterator_train__drop_last=drop_last,
             iterator_train__collate_fn=_already_collated,

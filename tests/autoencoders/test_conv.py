@@ -156,6 +156,13 @@ def test_max_epochs_is_the_number_of_passes(digits):
     assert [row["epoch"] for row in model.history_] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("n_images, expected", [(10, 10), (900, 18), (6400, 128), (9000, 128)])
+def test_batch_size_auto_gives_small_data_enough_steps(n_images, expected):
+    X = np.zeros((n_images, 4), dtype=np.uint8)
+    model = conv(batch_size="auto", latent_dim=2, channels=(2,)).fit(X)
+    assert model.net_.history[0, "batches", 0, "train_batch_size"] == expected
+
+
 @pytest.mark.parametrize("batch_size, n_batches", [(20, 10), (60, 3), (500, 1)])
 def test_batch_size_leaves_out_an_incomplete_last_batch(digits, batch_size, n_batches):
     model = conv(batch_size=batch_size).fit(digits[0])
