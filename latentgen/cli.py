@@ -239,7 +239,9 @@ def _add_reading(command):
 def _add_training(command):
     group = command.add_argument_group("training the autoencoder")
     group.add_argument("--epochs", type=_positive, default=20, help="passes over the images (20)")
-    group.add_argument("--batch-size", type=_positive, help="images per step (128, or fewer for small data)")
+    group.add_argument(
+        "--batch-size", type=_positive, help="images per step (128, or fewer for small data)"
+    )
     group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (auto)")
 
 
