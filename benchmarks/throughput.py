@@ -20,7 +20,7 @@ from pathlib import Path
 import hvrt
 import numpy as np
 import torch
-from _record import RESULTS, environment, median_times, print_rows, write_rows
+from _record import RESULTS, environment, median_times, print_rows, update_rows
 from hvrt.generation_strategies import BUILTIN_GENERATION_STRATEGIES
 from torch.nn import functional as F
 
@@ -127,7 +127,7 @@ def fit_against_loop(device, n_images, repeats):
     )  # fmt: skip
 
 
-def samplers_against_hvrt(n_rows, n_features, n_draws, repeats):
+def samplers_against_hvrt(n_rows, n_features, n_draws, repeats, strategies):
     Z = make_codes(n_rows, n_features)
     parameters = {"min_samples_leaf": 5, "random_state": 0}
     times = median_times(
@@ -140,7 +140,7 @@ def samplers_against_hvrt(n_rows, n_features, n_draws, repeats):
     about = {"repeats": repeats, "device": "cpu"}
     yield ratio_row("FastHVRTSampler.fit / hvrt fit", times, bar=1.0, n=n_rows, **about)
     reference = hvrt.FastHVRT(**parameters).fit(Z)
-    for strategy in BUILTIN_GENERATION_STRATEGIES:
+    for strategy in strategies:
         sampler = FastHVRTSampler(strategy, **parameters).fit(Z)
         # hvrt gathers a matrix per row: 100 000 rows at 64 dimensions need 3.3 GB there.
         times = median_times(
@@ -196,6 +196,10 @@ def streaming_memory(n_images):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
+    parts = ["sample", "fit", "hvrt", "stream"]
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    names = list(BUILTIN_GENERATION_STRATEGIES)
+    parser.add_argument("--strategies", nargs="+", choices=names, default=names)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--n-stream", type=int, default=1_000_000)
     parser.add_argument("--results", default=RESULTS, help="folder of the results file")
@@ -211,17 +215,22 @@ def main():
     smoke = arguments.smoke
     repeats = 1 if smoke else arguments.repeats
     rows = []
+    wanted = arguments.only
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
-        rows.append(sample_against_decoder(device, 256 if smoke else 5000, repeats))
-        rows.append(fit_against_loop(device, 512 if smoke else 20_000, repeats))
-    sizes = (600, 8, 1000) if smoke else (60_000, 64, 100_000)
-    rows += samplers_against_hvrt(*sizes, repeats)
-    rows.append(streaming_memory(2000 if smoke else arguments.n_stream))
+        if "sample" in wanted:
+            rows.append(sample_against_decoder(device, 256 if smoke else 5000, repeats))
+        if "fit" in wanted:
+            rows.append(fit_against_loop(device, 512 if smoke else 20_000, repeats))
+    if "hvrt" in wanted:
+        sizes = (600, 8, 1000) if smoke else (60_000, 64, 100_000)
+        rows += samplers_against_hvrt(*sizes, repeats, arguments.strategies)
+    if "stream" in wanted:
+        rows.append(streaming_memory(2000 if smoke else arguments.n_stream))
     rows = [row | {"seed": 0} | environment() for row in rows]
     columns = ["benchmark", "device", "n", "ours_s", "reference_s", "speed_ratio", "growth_mb"]
     print_rows(rows, [*columns, "bar"])
     if not smoke:
-        print(write_rows("throughput", rows, arguments.results))
+        print(update_rows("throughput", rows, ("benchmark", "device"), arguments.results))
 
 
 if __name__ == "__main__":

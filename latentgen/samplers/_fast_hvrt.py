@@ -16,9 +16,9 @@ from latentgen.samplers import _kernels
 _WITH_DENSITY = ("epanechnikov", "bootstrap_noise", "multivariate_kde", "local_gaussian")
 _STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
 
-# Values per chunk: a chunk of independent noise stays in the L2 cache; a chunk that is
-# multiplied by the factors of its partitions should hold many rows of each.
-_CACHE_VALUES = 2**16
+# Values per chunk: few calls, but buffers about the size of the L2 cache, for independent noise;
+# many rows of each partition for noise that is multiplied by the factors of partitions.
+_CACHE_VALUES = 2**17
 _FACTOR_VALUES = 2**21
 _FOREIGN_VALUES = 2**19
 
