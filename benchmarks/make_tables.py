@@ -51,11 +51,12 @@ def throughput():
             "times as fast": _short(row["speed_ratio"]),
             "MB": _short(row["growth_mb"]),
             "bar": _short(row["bar"]),
+            "runs": row["repeats"],
         }
         for _, row in rows.iterrows()
     ]
     about = rows.iloc[0]
-    note = f"Medians of {about['repeats']} runs that take turns. {_setup(about)}"
+    note = f"Medians of runs that take turns. {_setup(about)}"
     return "## Speed and memory (`throughput.py`)", lines, note
 
 
