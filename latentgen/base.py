@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from numbers import Integral
@@ -14,12 +15,20 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
     warn_unusual_range,
+)
+from latentgen.utils._neighbors import (
+    N_COMPARED,
+    NEAR_COPY,
+    keep_distance,
+    nearest_rows,
+    neighbor_distances,
 )
 
 
@@ -202,15 +211,38 @@ class BaseAutoencoder(
         return tags
 
 
+def _can_go_on(sampler):
+    """Say whether the sampler can take in new codes without being fitted anew."""
+    if not hasattr(sampler, "_partial_fit"):
+        raise AttributeError(
+            f"{type(sampler).__name__} cannot take in new codes. Use 'fit' with all of them."
+        )
+    return True
+
+
 class BaseSampler(BaseEstimator, metaclass=ABCMeta):
     """A density over latent codes that can be sampled.
 
     An implementer writes ``_fit(Z, y, rng)`` and ``_sample(n_samples, rng)``; `rng` is a
-    `numpy.random.RandomState`. Checks, seeds and dtypes are done here, once. What is drawn is
+    `numpy.random.RandomState`. What can take in new codes writes ``_partial_fit(Z, y, rng)``,
+    which replaces fitted attributes and does not change the arrays in them. Checks, seeds,
+    dtypes and the distance from the training codes are done here, once. What is drawn is
     independent from row to row, so that any slice of a draw is a fair sample.
+
+    Attributes
+    ----------
+    novelty_ : float
+        Mean distance of 200 draws to their nearest training code, divided by that of training
+        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
+        codes. nan if all codes are equal.
+    near_copies_ : float
+        Share of these draws that are nearer to a training code than 0.3 of the median distance
+        between neighbours.
     """
 
     _min_samples = 1
+    # Samplers make it a parameter.
+    min_novelty = 0.0
 
     @abstractmethod
     def _fit(self, Z, y, rng): ...
@@ -239,13 +271,72 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         ------
         ValueError
             If the codes are not a finite two-dimensional array with enough rows.
+
+        Warns
+        -----
+        UserWarning
+            If most draws are near-copies of training codes.
         """
         with keep_fitted_state_on_error(self):
             Z = validate_data(
                 self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
             )
             self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+            self._compare_with(Z)
         return self
+
+    @available_if(_can_go_on)
+    @_fit_context(prefer_skip_nested_validation=False)
+    def partial_fit(self, X, y=None):
+        """Take in new codes without a full refit; the first call is ``fit``.
+
+        ``novelty_`` and ``near_copies_`` stay those of the first call, unless `min_novelty`
+        made the sampler keep its training codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            New latent codes.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; only class-conditional samplers use them.
+
+        Returns
+        -------
+        self : object
+            Fitted sampler.
+
+        Raises
+        ------
+        ValueError
+            If the codes are not finite or do not have as many columns as before.
+        """
+        if not hasattr(self, "novelty_"):
+            return self.fit(X, y)
+        with keep_fitted_state_on_error(self):
+            Z = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+            self._partial_fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+            if self._training_codes is not None:
+                self._compare_with(np.concatenate([self._training_codes, Z]))
+        return self
+
+    def _compare_with(self, Z):
+        """Measure how near draws stay to the training codes, and keep these if need be."""
+        # A sampler that needs no codes holds none, so that its file gives none away.
+        self._training_codes = Z.astype(np.float32) if self.min_novelty > 0 else None
+        real = neighbor_distances(Z)
+        self._spacing = float(np.median(real)) if len(real) else np.nan
+        distances, _ = nearest_rows(Z, self.sample(N_COMPARED, random_state=0))
+        self.novelty_ = float(distances.mean() / real.mean()) if len(real) else np.nan
+        near = distances < NEAR_COPY * self._spacing
+        self.near_copies_ = float(near.mean()) if len(real) else np.nan
+        if self.near_copies_ > 0.5:
+            warnings.warn(
+                f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
+                f"near-copies of training codes: nearer than {NEAR_COPY} of the median distance "
+                f"between neighbours. Set 'min_novelty', for example to {NEAR_COPY}, or choose "
+                "a wider kernel.",
+                stacklevel=4,
+            )
 
     def sample(self, n_samples=1, *, y=None, random_state=None):
         """Draw new codes.
@@ -267,7 +358,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If `n_samples` is below 1 or labels are passed to a sampler without classes.
+            If `n_samples` is below 1, labels are passed to a sampler without classes, or
+            `min_novelty` was 0 during ``fit`` and is not any more.
         """
         check_is_fitted(self)
         if y is not None:
@@ -276,5 +368,28 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
                 f"Wrap it: ConditionalSampler({type(self).__name__}())."
             )
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        Z = self._sample(int(n_samples), check_random_state(random_state))
-        return np.asarray(Z, dtype=np.float32)
+        rng = check_random_state(random_state)
+        Z = np.asarray(self._sample(int(n_samples), rng), dtype=np.float32)
+        return self._keep_distance(Z, lambda rows: self._sample(len(rows), rng), rng)
+
+    def _keep_distance(self, Z, redraw, rng):
+        """Replace, in place, what is nearer to a training code than `min_novelty` allows.
+
+        ``redraw(rows)`` gives new draws for these rows of `Z`.
+        """
+        if self.min_novelty == 0:
+            return Z
+        if self._training_codes is None:
+            raise ValueError(
+                f"'min_novelty'={self.min_novelty} needs the training codes, which "
+                f"{type(self).__name__} keeps only if 'min_novelty' is above 0 during fit. "
+                "Fit it again."
+            )
+        if np.isnan(self._spacing):
+            raise ValueError(
+                f"'min_novelty'={self.min_novelty} is in units of the distance between "
+                "neighbours, which needs at least 2 different codes. Use min_novelty=0."
+            )
+        distance = self.min_novelty * self._spacing
+        keep_distance(Z, self._training_codes, distance, redraw, rng)
+        return Z

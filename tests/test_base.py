@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.utils._param_validation import Interval
 
+from latentgen import GaussianSampler
 from latentgen.base import BaseAutoencoder, BaseSampler, keep_fitted_state_on_error
 
 
@@ -49,6 +50,14 @@ class Bootstrap(BaseSampler):
 
     def _sample(self, n_samples, rng):
         return self.rows_[rng.randint(len(self.rows_), size=n_samples)]
+
+
+class Copies(BaseSampler):
+    def _fit(self, Z, y, rng):
+        self.codes_ = Z
+
+    def _sample(self, n_samples, rng):
+        return self.codes_[rng.randint(len(self.codes_), size=n_samples)]
 
 
 def test_failing_block_gives_the_old_attributes_back():
@@ -125,3 +134,25 @@ def test_bases_cannot_be_instantiated():
     for base in (BaseAutoencoder, BaseSampler):
         with pytest.raises(TypeError, match="abstract"):
             base()
+
+
+def test_sampler_that_mostly_copies_warns():
+    Z = np.random.RandomState(0).standard_normal((300, 8))
+    with pytest.warns(UserWarning, match=r"100 % of the draws of Copies are near-copies"):
+        sampler = Copies().fit(Z)
+    assert sampler.near_copies_ == 1 and sampler.novelty_ == 0
+
+
+def test_equal_codes_have_no_novelty():
+    sampler = Copies().fit(np.ones((5, 2)))
+    assert np.isnan(sampler.novelty_) and np.isnan(sampler.near_copies_)
+
+
+def test_a_distance_between_equal_codes_is_refused():
+    with pytest.raises(ValueError, match="at least 2 different codes"):
+        GaussianSampler(min_novelty=0.5).fit(np.ones((5, 2)))
+
+
+def test_sampler_without_the_hook_cannot_take_in_codes():
+    with pytest.raises(AttributeError, match="cannot take in new codes"):
+        Copies().partial_fit(np.ones((5, 2)))

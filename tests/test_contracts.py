@@ -14,11 +14,12 @@ import torch
 from _estimators import AUTOENCODERS, CLUSTER_MEANS, ESTIMATORS, PIPELINES, SAMPLERS
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from latentgen import load_model, save_model
+from latentgen import ConditionalSampler, GaussianSampler, load_model, save_model
 
 LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}
 DTYPES = ["uint8", "float32", "float64"]
@@ -490,3 +491,94 @@ def test_unfitted_autoencoder_says_so(unfitted, method):
 def test_unfitted_generator_says_so(unfitted):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         clone(unfitted).sample()
+
+
+@pytest.fixture(scope="module", params=SAMPLERS, ids=name_of)
+def careful_sampler(request, codes):
+    return clone(request.param).set_params(min_novelty=0.8).fit(*codes)
+
+
+def test_draws_keep_their_distance_from_training_codes(careful_sampler, codes):
+    Z = codes[0]
+    between = cdist(Z, Z)
+    np.fill_diagonal(between, np.inf)
+    limit = 0.8 * np.median(between.min(axis=1))
+    X_new = careful_sampler.sample(300, random_state=0)
+    assert cdist(X_new, Z).min() >= limit * (1 - 1e-6)
+
+
+def test_distance_can_be_changed_after_fit_but_not_begun(careful_sampler, sampler, codes):
+    changed = copy.copy(careful_sampler).set_params(min_novelty=2.0)
+    assert (
+        cdist(changed.sample(100, random_state=0), codes[0]).min()
+        > cdist(careful_sampler.sample(100, random_state=0), codes[0]).min()
+    )
+    with pytest.raises(ValueError, match="Fit it again"):
+        copy.copy(sampler).set_params(min_novelty=0.5).sample()
+
+
+def test_only_a_sampler_that_keeps_its_distance_keeps_codes(careful_sampler, sampler, codes):
+    assert_array_equal(careful_sampler._training_codes, codes[0])
+    assert sampler._training_codes is None
+
+
+def test_novelty_agrees_with_the_metric(sampler, codes):
+    Z = codes[0].astype(np.float64)
+    between = cdist(Z, Z)
+    np.fill_diagonal(between, np.inf)
+    distances = cdist(sampler.sample(200, random_state=0), Z).min(axis=1)
+    real = between.min(axis=1)
+    assert_allclose(sampler.novelty_, distances.mean() / real.mean(), rtol=1e-5)
+    assert_allclose(sampler.near_copies_, np.mean(distances < 0.3 * np.median(real)))
+
+
+@pytest.fixture(
+    params=[one for one in SAMPLERS if "temperature" in one.get_params(deep=False)], ids=name_of
+)
+def tempered(request):
+    return clone(request.param)
+
+
+def test_temperature_scales_the_spread_of_draws(tempered, codes):
+    spreads = [
+        tempered.set_params(temperature=t).fit(*codes).sample(2000, random_state=0).std()
+        for t in (0.3, 1.0, 1.7)
+    ]
+    assert spreads[0] < spreads[1] < spreads[2]
+
+
+@pytest.fixture(params=[one for one in SAMPLERS if hasattr(one, "partial_fit")], ids=name_of)
+def growing(request):
+    return clone(request.param)
+
+
+def test_partial_fit_begins_like_fit(growing, codes):
+    expected = clone(growing).fit(*codes).sample(20, random_state=0)
+    assert_array_equal(growing.partial_fit(*codes).sample(20, random_state=0), expected)
+
+
+def test_partial_fit_takes_in_new_codes(growing, codes):
+    """Codes of another region are drawn afterwards, in about their share."""
+    Z, y = codes
+    growing.fit(Z, y)
+    before = growing.sample(20, random_state=0)
+    far = Z + np.float32(40)
+    untouched = copy.deepcopy(growing)
+    growing.partial_fit(far, y)
+    X_new = growing.sample(2000, random_state=0)
+    assert abs(np.mean(X_new.mean(axis=1) > 20) - 0.5) < 0.1
+    assert_array_equal(untouched.sample(20, random_state=0), before)
+
+
+def test_partial_fit_refuses_another_number_of_columns(growing, codes):
+    Z, y = codes
+    growing.fit(Z, y)
+    before = growing.sample(20, random_state=0)
+    with pytest.raises(ValueError, match="features"):
+        growing.partial_fit(np.hstack([Z, Z]), y)
+    assert_array_equal(growing.sample(20, random_state=0), before)
+
+
+def test_meta_samplers_hand_temperature_to_the_inner_one(codes):
+    cold = ConditionalSampler(GaussianSampler(temperature=0.0)).fit(*codes)
+    assert len(np.unique(cold.sample(50, random_state=0), axis=0)) == 3

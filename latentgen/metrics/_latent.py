@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_scalar
 
 from latentgen.metrics._distances import check_pair
+from latentgen.utils._neighbors import nearest_rows
 
 _BLOCK_VALUES = 2**23
 
@@ -70,62 +71,6 @@ def latent_ks_statistic(Z_real, Z_generated):
         gap[:, :-1][both[:, 1:] == both[:, :-1]] = 0
         total += gap.max(axis=1).sum() / (n * m)
     return float(total / Z_real.shape[1])
-
-
-def nearest_rows(X_index, X):
-    """Exact distance to the nearest row of `X_index`, and that row.
-
-    The search runs in float32 through matrix products. Every row that rounding could have hidden
-    is then compared in float64, so that a copy has distance 0.
-
-    Parameters
-    ----------
-    X_index : ndarray of shape (n_index, n_features)
-    X : ndarray of shape (n_samples, n_features)
-
-    Returns
-    -------
-    distances : ndarray of shape (n_samples,), dtype float64
-    rows : ndarray of shape (n_samples,), dtype int64
-        The first of equally near rows.
-    """
-    n_index, n_features = X_index.shape
-    centre = X_index.mean(axis=0, dtype=np.float64)
-    # Sums of squares stay in the range of float32 whatever the unit of the data.
-    scale = float(np.max([X_index.max(axis=0) - centre, centre - X_index.min(axis=0)])) or 1.0
-
-    index = np.empty((n_features + 1, n_index), dtype=np.float32)
-    for start in range(0, n_index, 4096):
-        rows = slice(start, start + 4096)
-        index[:-1, rows] = ((X_index[rows] - centre) / scale).T
-    index[-1] = np.einsum("ij,ij->j", index[:-1], index[:-1])
-    largest = np.sqrt(index[-1].max())
-    index[:-1] *= -2
-
-    distances = np.full(len(X), np.inf)
-    nearest = np.zeros(len(X), dtype=np.int64)
-    step = max(1, _BLOCK_VALUES // n_index)
-    for start in range(0, len(X), step):
-        block = np.asarray(X[start : start + step])
-        queries = np.ones((len(block), n_features + 1), dtype=np.float32)
-        queries[:, :-1] = (block - centre) / scale
-        scores = queries @ index
-        # Bound on the rounding of one score: length of the sum times unit roundoff times the
-        # product of the norms, for the two that are compared (Higham 2002, equation 3.5).
-        norms = np.linalg.norm(queries[:, :-1], axis=1)
-        slack = 2 * np.finfo(np.float32).eps * (n_features + 4) * largest * (2 * norms + largest)
-        query, row = np.nonzero(scores <= (scores.min(axis=1) + slack)[:, None])
-        chunk = max(1, _BLOCK_VALUES // n_features)
-        for first in range(0, len(query), chunk):
-            q, r = query[first : first + chunk], row[first : first + chunk]
-            gaps = np.subtract(block[q], X_index[r], dtype=np.float64)
-            exact = np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
-            order = np.lexsort((r, exact, q))
-            order = order[np.unique(q[order], return_index=True)[1]]
-            better = order[exact[order] < distances[start + q[order]]]
-            distances[start + q[better]] = exact[better]
-            nearest[start + q[better]] = r[better]
-    return distances, nearest
 
 
 def novelty(X_train, X_test, X_generated, *, near_copy=0.3):

@@ -26,6 +26,12 @@ class GaussianSampler(BaseSampler):
     shrinkage : float, default=0.0
         Pull of the estimated covariance towards the sphere with the same mean variance, from 0
         to 1 [1]_. Has no effect on ``'identity'``.
+    temperature : float, default=1.0
+        Factor of the standard deviation of draws; ``score_samples`` is that of temperature 1.
+    min_novelty : float, default=0.0
+        Least distance of draws from every training code, in units of the median distance
+        between neighbours among these. Nearer draws are drawn again and in the end pushed away.
+        Above 0 the sampler keeps the training codes.
 
     Attributes
     ----------
@@ -33,6 +39,13 @@ class GaussianSampler(BaseSampler):
         Mean of the distribution.
     factor_ : ndarray of shape (n_features_in_, n_features_in_)
         Lower triangular factor of its covariance.
+    novelty_ : float
+        Mean distance of 200 draws to their nearest training code, divided by that of training
+        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
+        codes.
+    near_copies_ : float
+        Share of these draws that are nearer to a training code than 0.3 of the median distance
+        between neighbours.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -66,34 +79,49 @@ class GaussianSampler(BaseSampler):
     _parameter_constraints: dict = {
         "covariance": [StrOptions({"full", "diag", "identity"})],
         "shrinkage": [Interval(Real, 0, 1, closed="both")],
+        "temperature": [Interval(Real, 0, None, closed="left")],
+        "min_novelty": [Interval(Real, 0, None, closed="left")],
     }
 
     _min_samples = 2
 
-    def __init__(self, *, covariance="full", shrinkage=0.0):
+    def __init__(self, *, covariance="full", shrinkage=0.0, temperature=1.0, min_novelty=0.0):
         self.covariance = covariance
         self.shrinkage = shrinkage
+        self.temperature = temperature
+        self.min_novelty = min_novelty
 
     def _fit(self, Z, y, rng):
+        self._n_seen, self._sums, self._products = 0, 0.0, 0.0
+        self._origin = Z.mean(axis=0, dtype=np.float64)
+        self._partial_fit(Z, y, rng)
+
+    def _partial_fit(self, Z, y, rng):
+        """Update the moments, which are those of all codes at once."""
+        # From a fixed origin near the mean, so that large offsets cancel no digits.
+        Z = Z - self._origin
+        self._n_seen = self._n_seen + len(Z)
+        self._sums = self._sums + Z.sum(axis=0)
+        self._products = self._products + Z.T @ Z
         n_features = Z.shape[1]
         if self.covariance == "identity":
             self.mean_, self.factor_ = np.zeros(n_features), np.eye(n_features)
             return
-        Z = Z.astype(np.float64, copy=False)
-        self.mean_ = Z.mean(axis=0)
+        mean = self._sums / self._n_seen
+        covariance = self._products - self._n_seen * np.outer(mean, mean)
+        covariance /= self._n_seen - 1
         if self.covariance == "diag":
-            covariance = np.diag(Z.var(axis=0, ddof=1))
-        else:
-            covariance = np.cov(Z, rowvar=False).reshape(n_features, n_features)
+            covariance = np.diag(np.diagonal(covariance))
         variance = np.trace(covariance) / n_features
         identity = np.eye(n_features)
-        covariance += self.shrinkage * (variance * identity - covariance)
+        covariance = covariance + self.shrinkage * (variance * identity - covariance)
         covariance += max(1e-8 * variance, 1e-12) * identity
+        self.mean_ = self._origin + mean
         self.factor_ = np.linalg.cholesky(covariance)
 
     def _sample(self, n_samples, rng):
         noise = rng.standard_normal((n_samples, len(self.mean_)))
-        return self.mean_ + noise @ self.factor_.T
+        return self.mean_ + self.temperature * noise @ self.factor_.T
 
     def score_samples(self, X):
         """Compute the log-density.

@@ -80,6 +80,12 @@ class FastHVRTSampler(BaseSampler):
         ``'local_gaussian'``, where it is at most 1: codes are shrunk by
         ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its partition.
         Objects have no bandwidth.
+    temperature : float, default=1.0
+        Factor of the standard deviation of the kernels' noise; 0 gives their centres. Has no
+        effect on an object as strategy. ``score_samples`` is that of temperature 1.
+    min_novelty : float, default=0.0
+        Least distance of draws from every training code, in units of the median distance
+        between neighbours among these. Nearer draws are drawn again and in the end pushed away.
     random_state : int, RandomState instance or None, default=None
         Seed of the tree in ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
@@ -91,6 +97,13 @@ class FastHVRTSampler(BaseSampler):
         Number of training codes in each partition.
     mean_, scale_ : ndarray of shape (n_features_in_,)
         Of the z-scores.
+    novelty_ : float
+        Mean distance of 200 draws to their nearest training code, divided by that of training
+        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
+        codes.
+    near_copies_ : float
+        Share of these draws that are nearer to a training code than 0.3 of the median distance
+        between neighbours.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -146,6 +159,8 @@ class FastHVRTSampler(BaseSampler):
         "max_depth": [Interval(Integral, 1, None, closed="left"), None],
         "tree_splitter": [StrOptions({"best", "random"})],
         "bandwidth": [Interval(Real, 0, None, closed="neither"), None],
+        "temperature": [Interval(Real, 0, None, closed="left")],
+        "min_novelty": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -158,6 +173,8 @@ class FastHVRTSampler(BaseSampler):
         max_depth=None,
         tree_splitter="best",
         bandwidth=None,
+        temperature=1.0,
+        min_novelty=0.0,
         random_state=None,
     ):
         self.strategy = strategy
@@ -166,6 +183,8 @@ class FastHVRTSampler(BaseSampler):
         self.max_depth = max_depth
         self.tree_splitter = tree_splitter
         self.bandwidth = bandwidth
+        self.temperature = temperature
+        self.min_novelty = min_novelty
         self.random_state = random_state
 
     def _fit(self, Z, y, rng):
@@ -281,8 +300,14 @@ class FastHVRTSampler(BaseSampler):
             return super().sample(n_samples, y=y, random_state=random_state)
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        X_new, row, partition = self._draw(int(n_samples), check_random_state(random_state))
-        return X_new, Bunch(row=row, partition=partition)
+        rng = check_random_state(random_state)
+        X_new, row, partition = self._draw(int(n_samples), rng)
+
+        def redraw(rows):
+            Z, row[rows], partition[rows] = self._draw(len(rows), rng)
+            return Z
+
+        return self._keep_distance(X_new, redraw, rng), Bunch(row=row, partition=partition)
 
     def _sample(self, n_samples, rng):
         return self._draw(n_samples, rng)[0]
@@ -315,6 +340,8 @@ class FastHVRTSampler(BaseSampler):
             # mode='clip' lets take write into its target without a buffer.
             np.take(self._spread, cells[rows[batch]], axis=0, out=spread[:size], mode="clip")
             np.take(self._centers, rows[batch], axis=0, out=out[batch], mode="clip")
+            if self.temperature != 1:
+                spread[:size] *= np.float32(self.temperature)
             spread[:size] *= noise[:size]
             out[batch] += spread[:size]
 
@@ -328,6 +355,8 @@ class FastHVRTSampler(BaseSampler):
             sorted_rows = rows[batch][order]
             moved, at = noise[: len(order)], cells[sorted_rows]
             _kernels.normal_noise(generator, moved)
+            if self.temperature != 1:
+                moved *= np.float32(self.temperature)
             _kernels.correlate(moved, at, self._spread)
             if self._fitted_strategy == "univariate_kde_copula":
                 _kernels.transform_scores(moved, at, self._tables)

@@ -2,13 +2,14 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral
+from copy import copy
+from numbers import Integral, Real
 
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.base import clone
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
-from sklearn.utils._param_validation import HasMethods
+from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.parallel import Parallel, delayed
@@ -21,10 +22,10 @@ from latentgen.utils._sampling import draw
 _LABELS_SHOWN = 20
 
 
-def _fit_class(sampler, Z, label):
+def _fit_class(sampler, Z, label, method="fit"):
     """Fit a sampler to one class; name the class when that fails."""
     try:
-        return sampler.fit(Z)
+        return getattr(sampler, method)(Z)
     except ValueError as error:
         raise ValueError(
             f"Class {label!r} with n_samples = {len(Z)} cannot be fitted: {error} "
@@ -68,6 +69,10 @@ class ConditionalSampler(BaseSampler):
     sampler : estimator, default=None
         Sampler that is cloned for each class; None means ``FastHVRTSampler()``. A
         ``random_state`` that is set gives each class its own seed derived from it.
+    min_novelty : float, default=0.0
+        Least distance of draws from every training code of any class, in units of the median
+        distance between neighbours among these. Nearer draws are drawn again and in the end
+        pushed away. Above 0 the sampler keeps the training codes.
     n_jobs : int, default=None
         Number of classes fitted at the same time, see the scikit-learn glossary.
 
@@ -79,6 +84,13 @@ class ConditionalSampler(BaseSampler):
         Shares of the classes among the training codes.
     samplers_ : list of estimators
         Fitted samplers in the order of ``classes_``.
+    novelty_ : float
+        Mean distance of 200 draws to their nearest training code, divided by that of training
+        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
+        codes.
+    near_copies_ : float
+        Share of these draws that are nearer to a training code than 0.3 of the median distance
+        between neighbours.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -102,17 +114,52 @@ class ConditionalSampler(BaseSampler):
 
     _parameter_constraints: dict = {
         "sampler": [HasMethods(["fit", "sample"]), None],
+        "min_novelty": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, sampler=None, *, n_jobs=None):
+    def __init__(self, sampler=None, *, min_novelty=0.0, n_jobs=None):
         self.sampler = sampler
+        self.min_novelty = min_novelty
         self.n_jobs = n_jobs
 
     def _inner(self):
         return FastHVRTSampler() if self.sampler is None else self.sampler
 
     def _fit(self, Z, y, rng):
+        y = self._check_labels(Z, y)
+        self.classes_, codes, self._counts = np.unique(y, return_inverse=True, return_counts=True)
+        self.class_prior_ = self._counts / len(y)
+        # The seeds are derived here, in order, so that they do not depend on 'n_jobs'.
+        clones = _reseeded_clones(self._inner(), len(self.classes_))
+        self.samplers_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_class)(sampler, Z[codes == code], label)
+            for code, (sampler, label) in enumerate(
+                zip(clones, self.classes_.tolist(), strict=True)
+            )
+        )
+
+    @available_if(_inner_has("partial_fit"))
+    def _partial_fit(self, Z, y, rng):
+        """Hand new codes to the samplers of their classes; a new class gets its own."""
+        y = self._check_labels(Z, y)
+        classes = np.union1d(self.classes_, y)
+        labels = classes.tolist()
+        samplers = dict(zip(labels, _reseeded_clones(self._inner(), len(labels)), strict=True))
+        # Copies, because one class may fail after another has been changed.
+        samplers |= zip(self.classes_.tolist(), map(copy, self.samplers_), strict=True)
+        counts = dict.fromkeys(labels, 0)
+        counts |= zip(self.classes_.tolist(), self._counts.tolist(), strict=True)
+        for label in np.unique(y).tolist():
+            rows = Z[y == label]
+            _fit_class(samplers[label], rows, label, method="partial_fit")
+            counts[label] += len(rows)
+        self.classes_ = classes
+        self.samplers_ = [samplers[label] for label in labels]
+        self._counts = np.array([counts[label] for label in labels])
+        self.class_prior_ = self._counts / self._counts.sum()
+
+    def _check_labels(self, Z, y):
         if y is None:
             raise ValueError(
                 "ConditionalSampler needs class labels: it requires y to be passed, but the "
@@ -122,17 +169,7 @@ class ConditionalSampler(BaseSampler):
         y = column_or_1d(y, warn=True)
         check_consistent_length(Z, y)
         check_classification_targets(y)
-        self.classes_, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-        self.class_prior_ = counts / len(y)
-        inner = self._inner()
-        # The seeds are derived here, in order, so that they do not depend on 'n_jobs'.
-        clones = _reseeded_clones(inner, len(self.classes_))
-        self.samplers_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_class)(sampler, Z[codes == code], label)
-            for code, (sampler, label) in enumerate(
-                zip(clones, self.classes_.tolist(), strict=True)
-            )
-        )
+        return y
 
     def sample(self, n_samples=1, *, y=None, random_state=None):
         """Draw new codes, by label or in the class proportions of the training codes.
@@ -165,6 +202,11 @@ class ConditionalSampler(BaseSampler):
             codes = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
         else:
             codes = self._encode_labels(y, n_samples)
+        X_new = self._sample_codes(codes, rng)
+        return self._keep_distance(X_new, lambda rows: self._sample_codes(codes[rows], rng), rng)
+
+    def _sample_codes(self, codes, rng):
+        """Draw one code for each index into ``classes_``."""
         X_new = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
         for code in np.unique(codes):
             rows = codes == code

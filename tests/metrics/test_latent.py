@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
-from scipy.spatial.distance import cdist
 
 from latentgen.metrics import _latent, latent_ks_statistic, novelty
-from latentgen.metrics._latent import nearest_rows
 
 
 def codes(n_samples, seed=0, n_features=4):
@@ -44,31 +42,6 @@ def test_ks_is_zero_for_equal_and_one_for_separate_samples():
     Z = codes(30)
     assert latent_ks_statistic(Z, Z[::-1]) == 0
     assert latent_ks_statistic(Z, Z + 100) == 1
-
-
-@pytest.mark.parametrize("offset", [0, 1e4], ids=["centred", "far from zero"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_nearest_rows_agree_with_brute_force(dtype, offset):
-    index, X = (codes(300) + offset).astype(dtype), (codes(80, seed=1) + offset).astype(dtype)
-    expected = cdist(X.astype(np.float64), index.astype(np.float64))
-    distances, rows = nearest_rows(index, X)
-    assert_allclose(distances, expected.min(axis=1), rtol=1e-9)
-    assert_array_equal(rows, expected.argmin(axis=1))
-
-
-def test_nearest_rows_finds_copies_among_rows_that_float32_cannot_tell_apart():
-    index = 1 + 1e-9 * codes(200, n_features=20)
-    index[0] = -1
-    distances, rows = nearest_rows(index, index[::-1])
-    assert_array_equal(distances, 0)
-    assert_array_equal(rows, np.arange(200)[::-1])
-
-
-def test_nearest_rows_in_blocks_is_the_same(monkeypatch):
-    index, X = codes(50), codes(40, seed=1)
-    whole = nearest_rows(index, X)
-    monkeypatch.setattr(_latent, "_BLOCK_VALUES", 1)
-    assert_array_equal(nearest_rows(index, X), whole)
 
 
 def test_novelty_is_zero_for_copies():

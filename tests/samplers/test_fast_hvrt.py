@@ -395,6 +395,6 @@ def test_score_samples_refuses_codes_of_another_width(Z):
 
 
 def test_own_strategy_of_wrong_shape_is_refused(Z):
-    sampler = FastHVRTSampler(TooFew(), n_partitions=3).fit(Z)
-    with pytest.raises(ValueError, match=r"TooFew.generate .* shape \(5, 3\).* got \(1, 1\)"):
-        sampler.sample(5)
+    sampler = FastHVRTSampler(TooFew(), n_partitions=3)
+    with pytest.raises(ValueError, match=r"TooFew.generate .* shape \(200, 3\).* got \(1, 1\)"):
+        sampler.fit(Z)
