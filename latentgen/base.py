@@ -211,13 +211,8 @@ class BaseAutoencoder(
         return tags
 
 
-def _can_go_on(sampler):
-    """Say whether the sampler can take in new codes without being fitted anew."""
-    if not hasattr(sampler, "_partial_fit"):
-        raise AttributeError(
-            f"{type(sampler).__name__} cannot take in new codes. Use 'fit' with all of them."
-        )
-    return True
+def _takes_in_codes(sampler):
+    return hasattr(sampler, "_partial_fit")
 
 
 class BaseSampler(BaseEstimator, metaclass=ABCMeta):
@@ -285,7 +280,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             self._compare_with(Z)
         return self
 
-    @available_if(_can_go_on)
+    @available_if(_takes_in_codes)
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y=None):
         """Take in new codes without a full refit; the first call is ``fit``.
