@@ -139,7 +139,7 @@ def test_bases_cannot_be_instantiated():
 
 
 def test_sampler_that_mostly_copies_warns():
-    Z = np.random.RandomState(0).standard_normal((300, 8))
+    Z = np.random.RandomState(0).standard_normal((300, 8)).astype(np.float32)
     with pytest.warns(UserWarning, match=r"100 % of the draws of Copies are near-copies"):
         sampler = Copies().fit(Z)
     assert sampler.near_copies_ == 1 and sampler.novelty_ == 0
