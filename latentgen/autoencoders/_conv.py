@@ -11,17 +11,27 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler, PassthroughScoring, ProgressBar
+from skorch.callbacks import LRScheduler, PassthroughScoring, ProgressBar
 from skorch.dataset import ValidSplit
 from skorch.utils import noop
-from torch import nn
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
+from latentgen.autoencoders._regularizers import check_regularizers
+from latentgen.autoencoders._training import (
+    EarlyStopping,
+    PixelLoss,
+    PixelRows,
+    RegularizedLoss,
+    RegularizedNet,
+    WatchLoss,
+    already_collated,
+    epoch_rows,
+    warn_degradation,
+)
 from latentgen.base import BaseAutoencoder, keep_fitted_state_on_error
 from latentgen.networks._conv import (
     ConvAutoencoderNet,
@@ -33,7 +43,6 @@ from latentgen.utils._images import to_unit_floats
 from latentgen.utils._torch import (
     apply_in_batches,
     draw_seed,
-    pixels_to_tensor,
     resolve_device,
     seed_scope,
 )
@@ -48,78 +57,6 @@ _OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
-
-
-def kl_divergence(mean, log_variance):
-    """KL(N(mean, variance) || N(0, I)) of each row in nats (Kingma and Welling 2014, app. B)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
-
-
-class _PixelLoss(nn.Module):
-    """(reconstruction + beta * KL) / n_pixels, averaged over the batch."""
-
-    def __init__(self, loss, beta):
-        super().__init__()
-        self.loss = loss
-        self.beta = beta
-
-    def forward(self, y_pred, y_true):
-        target, logits, mean, log_variance = y_pred
-        if self.loss == "bce":
-            loss = F.binary_cross_entropy_with_logits(logits.float(), target)
-        else:
-            loss = F.mse_loss(torch.sigmoid(logits.float()), target)
-        if log_variance is not None:
-            kl = kl_divergence(mean.float(), log_variance.float()).mean()
-            loss = loss + self.beta * kl / target[0].numel()
-        return loss
-
-
-class _PixelRows(torch.utils.data.Dataset):
-    """Rows of pixels, fetched a batch at a time; the second item stands in for a target."""
-
-    def __init__(self, X):
-        self.X = X
-
-    def __len__(self):
-        return len(self.X)
-
-    def __getitem__(self, index):
-        return pixels_to_tensor(self.X[index]), 0
-
-    def __getitems__(self, indices):
-        batch = pixels_to_tensor(self.X[indices])
-        return batch, batch[:, :0]
-
-
-def _already_collated(batch):
-    return batch
-
-
-class _WatchLoss(Callback):
-    """Record the KL of each batch and stop when the loss is no number any more."""
-
-    def on_batch_end(self, net, training=False, y_pred=None, **kwargs):
-        prefix = "train" if training else "valid"
-        loss = net.history[-1, "batches", -1, f"{prefix}_loss"]
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"Training diverged in epoch {len(net.history)}: expected a finite loss, got "
-                f"{loss}. Lower 'lr' (now {net.lr:g}) or use optimizer='adam'."
-            )
-        _, _, mean, log_variance = y_pred
-        if log_variance is not None:
-            kl = kl_divergence(mean.detach().float(), log_variance.detach().float()).mean()
-            net.history.record_batch(f"{prefix}_kl", kl.item())
-
-
-def _epoch_rows(history, first):
-    """Epochs of a skorch history as plain rows, numbered from `first`."""
-    keys = ("train_loss", "valid_loss", "train_kl", "valid_kl", "dur")
-    return [
-        {"epoch": epoch} | {key: float(row[key]) for key in keys if key in row}
-        for epoch, row in enumerate(history, start=first)
-    ]
 
 
 class ConvAutoencoder(BaseAutoencoder):
@@ -168,6 +105,13 @@ class ConvAutoencoder(BaseAutoencoder):
     n_iter_no_change : int, default=5
         Epochs without a lower validation loss before training stops. The weights of the best
         epoch are restored. Used with ``validation_fraction > 0``.
+    regularizers : list of regularizers, default=None
+        Objects of `latentgen.autoencoders` that make the codes easier to sample, such as
+        ``[ScaleEquivarianceRegularizer()]``; ``fit`` uses copies. See :ref:`regularizers`.
+    max_rec_degradation : float, default=0.1
+        Share by which the validation loss may rise above that of the last epoch without
+        regularizers before ``fit`` warns. Used with ``validation_fraction > 0`` when an earlier
+        epoch without them exists: because of their ``start``, or by `warm_start`.
     callbacks : list of skorch callbacks, default=None
         Further callbacks, given to the net as copies.
     device : str, default='auto'
@@ -190,6 +134,9 @@ class ConvAutoencoder(BaseAutoencoder):
     history_ : list of dict
         One row per epoch: ``epoch``, ``train_loss``, ``dur`` (seconds), and where they exist
         ``valid_loss``, ``train_kl`` and ``valid_kl`` (nats per image). Losses are per pixel.
+        With `regularizers`, ``train_loss`` includes them and ``valid_loss`` does not, and
+        ``regularizers`` is a list with one dict each: mean ``loss`` and ``weight`` of the steps
+        in which it acted, and its ``gradient_share``, in [0, 1], in the first step of the epoch.
     n_iter_ : int
         Number of epochs in ``history_``.
     channels_ : tuple of int
@@ -261,6 +208,8 @@ class ConvAutoencoder(BaseAutoencoder):
         "lr_schedule": [StrOptions({"one_cycle", "cosine", "constant"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "regularizers": [list, tuple, None],
+        "max_rec_degradation": [Interval(Real, 0, None, closed="left")],
         "callbacks": [list, tuple, None],
         "device": [str],
         "amp": ["boolean"],
@@ -285,6 +234,8 @@ class ConvAutoencoder(BaseAutoencoder):
         lr_schedule="one_cycle",
         validation_fraction=0.0,
         n_iter_no_change=5,
+        regularizers=None,
+        max_rec_degradation=0.1,
         callbacks=None,
         device="auto",
         amp=False,
@@ -305,6 +256,8 @@ class ConvAutoencoder(BaseAutoencoder):
         self.lr_schedule = lr_schedule
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.regularizers = regularizers
+        self.max_rec_degradation = max_rec_degradation
         self.callbacks = callbacks
         self.device = device
         self.amp = amp
@@ -345,7 +298,7 @@ class ConvAutoencoder(BaseAutoencoder):
                 self.image_shape_ = self.layout_.image_shape
             else:
                 X = self._check_images(X, reset=False)
-            self._train(X, self.layout_, n_epochs=1, resume=not first)
+            self._train(X, y, self.layout_, n_epochs=1, resume=not first)
         return self
 
     def score(self, X, y=None):
@@ -375,17 +328,57 @@ class ConvAutoencoder(BaseAutoencoder):
             squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
         return -float(squared_error / X.size)
 
+    def decode_map(self, Z):
+        """Decode maps of codes of any sides.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, channels, h, w)
+            Maps of codes; with h and w of ``code_shape_`` this is ``inverse_transform``.
+
+        Returns
+        -------
+        X_images : ndarray of shape (n_samples, C, h * stride, w * stride), dtype float32
+            Images with pixels in [0, 1], where the stride is ``2 ** len(channels_)``. Borders
+            that fill up the last stride are not cut off.
+
+        Raises
+        ------
+        ValueError
+            If the codes are no maps, or maps with another number of channels.
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32, allow_nd=True, ensure_2d=False, estimator=self)
+        if len(self.code_shape_) != 3 or Z.ndim != 4 or Z.shape[1] != self.code_shape_[0]:
+            raise ValueError(
+                f"Expected maps of codes of shape (n_samples, {self.code_shape_[0]}, h, w) of an "
+                f"autoencoder with spatial_latent=True, got {Z.shape} and codes of shape "
+                f"{self.code_shape_}."
+            )
+        module, stride = self.net_.module_, self.net_.module_.stride
+        out = np.empty(
+            (len(Z), self.image_shape_[0], Z.shape[2] * stride, Z.shape[3] * stride), np.float32
+        )
+        return apply_in_batches(
+            lambda batch: torch.sigmoid(module.decode_map(batch).float()),
+            Z,
+            out=out,
+            batch_size=self._inference_batch(),
+            device=self.device_,
+        )
+
     def _fit_images(self, X, y, layout):
         resume = self.warm_start and hasattr(self, "net_")
-        self._train(X, layout, n_epochs=self.max_epochs, resume=resume)
+        self._train(X, y, layout, n_epochs=self.max_epochs, resume=resume)
 
-    def _train(self, X, layout, *, n_epochs, resume):
+    def _train(self, X, y, layout, *, n_epochs, resume):
         """Train a copy of the network for some epochs, then adopt it."""
         rng = check_random_state(self.random_state)
         device = resolve_device(self.device)
         if self.verbose:
             print(f"[ConvAutoencoder] device={device!r}")
-        architecture = self._design(layout.image_shape)
+        regularizers = check_regularizers(self.regularizers)
+        architecture = self._design(layout.image_shape, regularizers)
         history = self.history_ if resume else []
         if resume and architecture != self._architecture:
             before = {k: v for k, v in self._architecture.items() if v != architecture[k]}
@@ -399,8 +392,16 @@ class ConvAutoencoder(BaseAutoencoder):
             module = ConvAutoencoderNet(**architecture, amp=self.amp)
             if resume:
                 module.load_state_dict(self.net_.module_.state_dict())
-            net = self._build_net(module, device, n_epochs, len(X), draw_seed(rng))
-            net.partial_fit(_PixelRows(X))
+            split_seed = draw_seed(rng)
+            seed = draw_seed(rng) if regularizers else None
+            for regularizer in regularizers:
+                with seed_scope(seed, device):
+                    regularizer.prepare(X, y, module, device)
+            net = self._build_net(module, device, n_epochs, len(X), split_seed, regularizers, seed)
+            net.partial_fit(PixelRows(X))
+        reports = net.criterion_.report() if regularizers else ()
+        # What was trained for the regularisers alone is not needed any more.
+        net.criterion_ = PixelLoss(self.loss, self.beta)
         net.module_.eval()
         self.net_ = net
         self._architecture = architecture
@@ -408,10 +409,11 @@ class ConvAutoencoder(BaseAutoencoder):
         self.channels_ = architecture["channels"]
         self.code_shape_ = self._code_shape()
         self.device_ = device
-        self.history_ = history + _epoch_rows(net.history, first=len(history) + 1)
+        self.history_ = history + epoch_rows(net.history, len(history) + 1, reports)
         self.n_iter_ = len(self.history_)
+        warn_degradation(self.history_, len(history), self.max_rec_degradation)
 
-    def _design(self, image_shape):
+    def _design(self, image_shape, regularizers):
         """Settle the arguments of the network, or say why they do not fit the images."""
         channels = default_channels(image_shape) if self.channels is None else self.channels
         channels = tuple(int(width) for width in channels)
@@ -431,15 +433,27 @@ class ConvAutoencoder(BaseAutoencoder):
                 f"spatial_latent=True needs 'latent_dim' to be a multiple of the code map's area "
                 f"{area}, got {self.latent_dim}. Use for example latent_dim={nearest}."
             )
+        for regularizer in regularizers:
+            if regularizer.needs_map and not self.spatial_latent:
+                raise ValueError(
+                    f"{type(regularizer).__name__} needs codes that are maps, got "
+                    "spatial_latent=False. Use spatial_latent=True and for example "
+                    f"latent_dim={max(1, round(self.latent_dim / area)) * area}."
+                )
+        # Only where it is needed, so that models saved without it still match.
+        masked = {"masked": True} if any(r.masks_images for r in regularizers) else {}
         return {
             "image_shape": image_shape,
             "latent_dim": int(self.latent_dim),
             "channels": channels,
             "spatial_latent": bool(self.spatial_latent),
             "variational": self.beta > 0,
+            **masked,
         }
 
-    def _build_net(self, module, device, n_epochs, n_samples, seed):
+    def _build_net(
+        self, module, device, n_epochs, n_samples, split_seed, regularizers, regularizer_seed
+    ):
         """Set up skorch; the schedule needs to know the number of steps ahead."""
         n_valid = math.ceil(self.validation_fraction * n_samples)
         n_train = n_samples - n_valid
@@ -454,27 +468,36 @@ class ConvAutoencoder(BaseAutoencoder):
         drop_last = n_train > batch_size
         n_batches = n_train // batch_size if drop_last else 1
         optimizer = self.optimizer
-        return NeuralNet(
+        criterion, cls = PixelLoss(self.loss, self.beta), NeuralNet
+        if regularizers:
+            steps = regularizers, n_epochs, n_batches, regularizer_seed
+            criterion, cls = RegularizedLoss(self.loss, self.beta, *steps), RegularizedNet
+        start = max((regularizer.start for regularizer in regularizers), default=0)
+        return cls(
             module.to(memory_format=torch.channels_last),
-            _PixelLoss(self.loss, self.beta),
+            criterion,
             optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
             lr=self.lr,
             max_epochs=n_epochs,
             batch_size=batch_size,
             iterator_train__shuffle=True,
             iterator_train__drop_last=drop_last,
-            iterator_train__collate_fn=_already_collated,
-            iterator_valid__collate_fn=_already_collated,
+            iterator_train__collate_fn=already_collated,
+            iterator_valid__collate_fn=already_collated,
             train_split=(
-                ValidSplit(self.validation_fraction, random_state=seed) if n_valid else None
+                ValidSplit(self.validation_fraction, random_state=split_seed) if n_valid else None
             ),
-            callbacks=self._build_callbacks(n_epochs * n_batches, bool(n_valid)),
+            callbacks=self._build_callbacks(
+                n_epochs * n_batches,
+                bool(n_valid),
+                first_epoch=math.ceil(start * n_epochs - 1e-9) + 1,
+            ),
             device=device,
             verbose=max(0, int(self.verbose) - 1),
         ).initialize()
 
-    def _build_callbacks(self, n_steps, validates):
-        callbacks = [("watch_loss", _WatchLoss())]
+    def _build_callbacks(self, n_steps, validates, first_epoch):
+        callbacks = [("watch_loss", WatchLoss())]
         if self.beta > 0:
             callbacks.append(("train_kl", PassthroughScoring("train_kl", on_train=True)))
             if validates:
@@ -488,7 +511,7 @@ class ConvAutoencoder(BaseAutoencoder):
             callback = LRScheduler(CosineAnnealingLR, step_every="batch", T_max=n_steps)
             callbacks.append(("lr_schedule", callback))
         if validates:
-            stopping = {"patience": self.n_iter_no_change, "load_best": True}
+            stopping = {"patience": self.n_iter_no_change, "load_best": True, "first": first_epoch}
             sink = print if self.verbose > 1 else noop
             callbacks.append(("early_stopping", EarlyStopping(**stopping, sink=sink)))
         if self.verbose:
@@ -552,5 +575,5 @@ class ConvAutoencoder(BaseAutoencoder):
             self.device_ = resolve_device(self.device)
         except ValueError:
             self.device_ = "cpu"
-        loss = _PixelLoss(self.loss, self.beta)
+        loss = PixelLoss(self.loss, self.beta)
         self.net_ = NeuralNet(module.eval(), loss, device=self.device_).initialize()

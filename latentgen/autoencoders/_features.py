@@ -1,0 +1,183 @@
+"""Image features on a grid, as targets of regularisers: gradients, moments, small networks."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import nn
+from torch.nn import functional as F
+
+from latentgen.autoencoders._training import PixelLoss, PixelRows, already_collated
+from latentgen.networks._conv import ConvAutoencoderNet, unit_images
+
+_N_ORIENTATIONS = 8
+_EPOCHS, _BATCH, _LR = 3, 128, 0.002
+_NOISE = 0.3
+
+
+class HOG(nn.Module):
+    """Histograms of oriented gradients (Dalal and Triggs 2005), one per cell.
+
+    Eight orientations in [0, pi), linear weights between neighbours, each histogram of unit
+    length and zero where nothing is to be seen.
+
+    Parameters
+    ----------
+    cell : int
+        Side of a cell in pixels.
+    """
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        grey = F.pad(x.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+        dx = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
+        dy = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
+        position = torch.atan2(dy, dx) % math.pi / math.pi * _N_ORIENTATIONS
+        centres = torch.arange(_N_ORIENTATIONS, device=x.device).view(-1, 1, 1)
+        distance = (position - centres).abs()
+        distance = torch.minimum(distance, _N_ORIENTATIONS - distance)
+        histogram = (1 - distance).clamp(min=0) * (dx.square() + dy.square()).sqrt()
+        histogram = F.avg_pool2d(histogram, self.cell, ceil_mode=True)
+        return histogram / (histogram.norm(dim=1, keepdim=True) + 1e-3)
+
+
+class LocalMoments(nn.Module):
+    """Mean and standard deviation of each channel in each cell.
+
+    Parameters
+    ----------
+    cell : int
+        Side of a cell in pixels.
+    """
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x):
+        mean = F.avg_pool2d(x, self.cell, ceil_mode=True)
+        variance = F.avg_pool2d(x.square(), self.cell, ceil_mode=True) - mean.square()
+        return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=1)
+
+
+class _Classifier(nn.Module):
+    """Encoder stages and a linear layer."""
+
+    def __init__(self, stages, image_shape, n_features, n_classes):
+        super().__init__()
+        self.stages, self.image_shape = stages, image_shape
+        self.head = nn.Linear(n_features, n_classes)
+
+    def forward(self, X):
+        return self.head(self.stages(unit_images(X, self.image_shape)).flatten(1))
+
+
+class _Denoiser(nn.Module):
+    """An autoencoder that sees noisy images."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, X):
+        clean, network = unit_images(X, self.network.image_shape), self.network
+        mean, _ = network.encode(clean + _NOISE * torch.randn_like(clean))
+        return clean, network.decode(mean), mean, None
+
+
+class _LabelledRows(PixelRows):
+    """Rows of pixels with class numbers."""
+
+    def __init__(self, X, y):
+        super().__init__(X)
+        self.y = torch.from_numpy(y)
+
+    def __getitems__(self, indices):
+        return super().__getitems__(indices)[0], self.y[indices]
+
+
+def build_features(model, X, y, module, device):
+    """A frozen module in eval mode that turns images (B, C, H, W) into maps of features.
+
+    Parameters
+    ----------
+    model : {'hog', 'moments', 'dae', 'classifier'} or torch.nn.Module
+    X : ndarray of shape (n, n_features)
+        Training images.
+    y : array-like of shape (n,) or None
+        Their classes, for ``'classifier'``.
+    module : ConvAutoencoderNet
+        What is to be trained; the networks here have its image shape and widths.
+    device : str
+    """
+    if model == "hog":
+        features = HOG(module.stride)
+    elif model == "moments":
+        features = LocalMoments(module.stride)
+    elif model in ("dae", "classifier"):
+        features = _train_stages(model, X, y, module, device)
+    else:
+        _refuse_judges(model)
+        features = model
+    return features.to(device).requires_grad_(False).eval()
+
+
+def _refuse_judges(model):
+    for part in model.modules():
+        if type(part).__module__.split(".")[:2] == ["latentgen", "metrics"]:
+            raise ValueError(
+                f"'feature_model' holds {type(part).__name__} of latentgen.metrics, a network that "
+                "judges generated images. A model that was trained to please its judge gets "
+                "better numbers and no better images: use another network, or 'dae'."
+            )
+
+
+def _train_stages(kind, X, y, module, device):
+    """Train a small network of the same stages, and give the stages."""
+    widths = [stage[0].out_channels for stage in module.encoder if isinstance(stage, nn.Sequential)]
+    network = ConvAutoencoderNet(module.image_shape, 32, widths, False, False)
+    stages = nn.Sequential(_Pad(network), *network.encoder[: len(widths)])
+    if kind == "dae":
+        net, data, loss = _Denoiser(network), PixelRows(X), PixelLoss("bce", 0.0)
+    else:
+        if y is None:
+            raise ValueError(
+                "feature_model='classifier' needs class labels, got y=None. Pass them to 'fit', "
+                "or use feature_model='dae'."
+            )
+        classes, numbers = np.unique(y, return_inverse=True)
+        n_features = network.encoder[-1].in_features
+        net = _Classifier(stages, module.image_shape, n_features, len(classes))
+        data, loss = _LabelledRows(X, numbers.astype(np.int64)), nn.CrossEntropyLoss()
+    NeuralNet(
+        net,
+        loss,
+        optimizer=torch.optim.Adam,
+        lr=_LR,
+        max_epochs=_EPOCHS,
+        batch_size=min(_BATCH, len(X)),
+        iterator_train__shuffle=True,
+        iterator_train__drop_last=True,
+        iterator_train__collate_fn=already_collated,
+        train_split=None,
+        device=device,
+        verbose=0,
+    ).fit(data)
+    return stages
+
+
+class _Pad(nn.Module):
+    """The padding of a network, without registering it as a part."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.pad = network.pad
+
+    def forward(self, x):
+        return self.pad(x)

@@ -1,0 +1,455 @@
+"""Regularisers that act on code maps and noise: equivariance, frequencies, noisy decoding."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+from numbers import Real
+
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch.nn import functional as F
+
+_SHARE = [Interval(Real, 0, 1, closed="both")]
+_FIXED_WEIGHT = [Interval(Real, 0, None, closed="left")]
+_WEIGHT = [*_FIXED_WEIGHT, StrOptions({"adaptive"})]
+
+
+class LatentRegularizer(BaseEstimator):
+    """What `ConvAutoencoder` asks of a regulariser.
+
+    An implementer writes `replace`, which may take the place of the ordinary pass of a training
+    step, or `penalty`, which adds to its loss, or both; `prepare` is called once in ``fit``, on
+    a copy. Networks that are to be trained along and then dropped go into ``heads_``.
+    """
+
+    needs_map = False
+    masks_images = False
+
+    _parameter_constraints: dict = {"start": _SHARE, "end": _SHARE, "weight": _WEIGHT}
+
+    @property
+    def base_weight(self):
+        """Weight before any adaption."""
+        return self._published_weight if self.weight == "adaptive" else self.weight
+
+    def is_active(self, progress):
+        """Whether the regulariser acts when `progress`, in [0, 1), of the training is done."""
+        return self.start <= progress < self.end and self.base_weight > 0
+
+    def prepare(self, X, y, module, device):
+        """Check parameters and set attributes, such as ``heads_``, before training."""
+        self._validate_params()
+        self.heads_ = None
+
+    def anchor(self, module):
+        """Weights at which gradients are measured: those of the encoder's last layer."""
+        return module.encoder[-2 if module.spatial_latent else -1].weight
+
+    def replace(self, step):
+        """Set ``x``, ``z``, ``target``, ``logits`` and so on of a step, or give None."""
+
+    def penalty(self, step):
+        """Give the loss to add, or None."""
+
+
+def check_regularizers(regularizers):
+    """Copies of regularisers, or an error if there is something else among them."""
+    for item in regularizers or ():
+        if not isinstance(item, LatentRegularizer):
+            raise TypeError(
+                "'regularizers' must be a list of regularizers of latentgen.autoencoders, got "
+                f"{item!r} in it. Use for example [ScaleEquivarianceRegularizer()]."
+            )
+    return [clone(item) for item in regularizers or ()]
+
+
+def resize(x, sides, antialias=False):
+    """Images or maps (B, C, h, w) with other sides, bilinear."""
+    if tuple(x.shape[2:]) == tuple(sides):
+        return x
+    return F.interpolate(x, tuple(sides), mode="bilinear", antialias=antialias)
+
+
+def dct_matrix(n):
+    """Orthonormal DCT-II matrix (n, n), a frequency per row (Ahmed et al. 1974)."""
+    k, i = torch.arange(n)[:, None], torch.arange(n)[None]
+    matrix = math.sqrt(2 / n) * torch.cos(math.pi * (2 * i + 1) * k / (2 * n))
+    matrix[0] /= math.sqrt(2)
+    return matrix
+
+
+def low_pass(x, fraction):
+    """Keep a share of the DCT coefficients of maps (B, C, h, w), lowest frequencies first."""
+    height, width = x.shape[2:]
+    rows, columns = dct_matrix(height).to(x), dct_matrix(width).to(x)
+    frequency = torch.arange(height)[:, None] / height + torch.arange(width)[None] / width
+    n_kept = max(1, round(fraction * height * width))
+    kept = torch.zeros(height * width)
+    kept[frequency.flatten().argsort(stable=True)[:n_kept]] = 1
+    spectrum = rows @ x @ columns.T * kept.view(height, width).to(x)
+    return rows.T @ spectrum @ columns
+
+
+class EquivarianceRegularizer(LatentRegularizer):
+    """Decode turned and scaled codes to turned and scaled images (EQ-VAE).
+
+    In a share of the training steps the map of codes is scaled and turned, and what the decoder
+    makes of it is compared with the image after the same. The encoder then learns codes that
+    move with the image, which are easier to sample [1]_. Needs ``spatial_latent=True``.
+
+    Read more in the :ref:`User Guide <regularizers>`.
+
+    Parameters
+    ----------
+    p_eq : float, default=0.5
+        Share of the steps with transformed codes.
+    p_low : float, default=0.25
+        Share of the other steps in which the image itself is scaled down, and encoded and
+        decoded as usual.
+    min_scale : float, default=0.25
+        Smallest side of a scaled map, relative to the whole; at least 2 values. The side is drawn
+        anew in each step. None only turns.
+    rotations : tuple of int, default=(1, 2, 3)
+        Quarter turns to draw from. An empty tuple only scales.
+    flips : bool, default=False
+        Mirror half of the transformed maps.
+    antialias : bool, default=False
+        Filter images before they are scaled down. [1]_ does not.
+    start : float, default=0.0
+        Share of the training after which it begins.
+    end : float, default=1.0
+        Share of the training after which it ends.
+    weight : float, default=1.0
+        Factor of the reconstruction loss in the steps that are changed.
+
+    See Also
+    --------
+    ScaleEquivarianceRegularizer : Scales only, in every step; an alternative.
+    latentgen.metrics.equivariance_error : Measures the effect.
+
+    Notes
+    -----
+    Sides of scaled maps are whole, and the image's side is the map's times the stride, where [1]_
+    draws scales of n / 32: the maps here are too small for that. Digits may be turned, since code
+    and image turn together. Costs nothing, as the changed pass takes the place of the ordinary
+    one. Batch normalisation uses its running statistics in changed passes.
+
+    References
+    ----------
+    .. [1] T. Kouzelis et al. "EQ-VAE: Equivariance Regularized Latent Space for Improved
+       Generative Image Modeling". 2025, equation 4. https://arxiv.org/abs/2502.09509
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder
+    >>> from latentgen.autoencoders import EquivarianceRegularizer
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, _ = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(
+    ...     16, spatial_latent=True, regularizers=[EquivarianceRegularizer(min_scale=None)],
+    ...     max_epochs=1, random_state=0,
+    ... )
+    >>> autoencoder.fit(X[:200]).transform(X[:5]).shape
+    (5, 16)
+    """
+
+    needs_map = True
+    _parameter_constraints: dict = {
+        "p_eq": _SHARE,
+        "p_low": _SHARE,
+        "min_scale": [Interval(Real, 0, 1, closed="left"), None],
+        "rotations": ["array-like"],
+        "flips": ["boolean"],
+        "antialias": ["boolean"],
+        **LatentRegularizer._parameter_constraints,
+        "weight": _FIXED_WEIGHT,
+    }
+
+    def __init__(
+        self,
+        *,
+        p_eq=0.5,
+        p_low=0.25,
+        min_scale=0.25,
+        rotations=(1, 2, 3),
+        flips=False,
+        antialias=False,
+        start=0.0,
+        end=1.0,
+        weight=1.0,
+    ):
+        self.p_eq = p_eq
+        self.p_low = p_low
+        self.min_scale = min_scale
+        self.rotations = rotations
+        self.flips = flips
+        self.antialias = antialias
+        self.start = start
+        self.end = end
+        self.weight = weight
+
+    def prepare(self, X, y, module, device):
+        """Settle the sides of scaled maps."""
+        super().prepare(X, y, module, device)
+        height, width = module.code_shape[1:]
+        self.sides_ = [(height, width)]
+        if self.min_scale is not None:
+            smallest = max(2, math.ceil(self.min_scale * height))
+            self.sides_ = [
+                (side, max(1, round(side * width / height))) for side in range(smallest, height)
+            ]
+        if not self.sides_:
+            raise ValueError(
+                f"'min_scale'={self.min_scale} leaves no side from {smallest} to {height - 1} for "
+                f"a code map of {height} x {width}. Use min_scale=None, which only turns."
+            )
+        if self.min_scale is None and not (len(self.rotations) or self.flips):
+            raise ValueError(
+                "There is nothing to do with min_scale=None, rotations=() and flips=False. Set "
+                "one of them."
+            )
+
+    def replace(self, step):
+        """Decode a transformed map, or take a smaller image, or leave the step alone."""
+        stride = step.module.stride
+        if step.uniform() < self.p_eq:
+            sides = step.choice(self.sides_)
+            turns = step.choice(list(self.rotations)) if len(self.rotations) else 0
+            flip = self.flips and step.uniform() < 0.5
+
+            def transform(x, sides):
+                x = torch.rot90(resize(x, sides, self.antialias), turns, (2, 3))
+                return x.flip(3) if flip else x
+
+            step.encode(step.x)
+            image = step.module.pad(step.x)
+            step.target = transform(image, [side * stride for side in sides]).clamp(0, 1)
+            with step.fixed_statistics():
+                step.logits = step.module.decode_map(transform(step.z, sides))
+            return True
+        if self.min_scale is not None and step.uniform() < self.p_low:
+            sides = [side * stride for side in step.choice(self.sides_)]
+            step.target = resize(step.module.pad(step.x), sides, self.antialias).clamp(0, 1)
+            with step.fixed_statistics():
+                step.encode(step.target)
+                step.logits = step.module.decode_map(step.z)
+            return True
+        return None
+
+
+class ScaleEquivarianceRegularizer(LatentRegularizer):
+    """Decode scaled-down maps of codes to scaled-down images.
+
+    Takes energy out of the high frequencies of the code map, where samplers make their errors
+    [1]_. Needs ``spatial_latent=True``.
+
+    Read more in the :ref:`User Guide <regularizers>`.
+
+    Parameters
+    ----------
+    start : float, default=0.0
+        Share of the training after which it begins.
+    end : float, default=1.0
+        Share of the training after which it ends.
+    weight : float or 'adaptive', default=0.25
+        Weight of the loss; above 0.5 images get blurred. ``'adaptive'`` is 0.25 times the ratio
+        of the gradients of reconstruction and regularizer.
+
+    See Also
+    --------
+    HighFrequencyCut : Cuts frequencies instead of scaling.
+    latentgen.metrics.high_frequency_share : Measures the effect.
+
+    Notes
+    -----
+    The side of the map is drawn in each step from a half and a quarter of the whole, rounded up,
+    as far as it is at least 2. A step costs about 1.3 times as much. In the additional pass batch
+    normalisation uses its running statistics.
+
+    References
+    ----------
+    .. [1] I. Skorokhodov et al. "Improving the Diffusability of Autoencoders". 2025, section 3.
+       https://arxiv.org/abs/2502.14831
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder
+    >>> from latentgen.autoencoders import ScaleEquivarianceRegularizer
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, _ = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(
+    ...     16, spatial_latent=True, regularizers=[ScaleEquivarianceRegularizer()],
+    ...     max_epochs=1, random_state=0,
+    ... )
+    >>> row = autoencoder.fit(X[:200]).history_[0]
+    >>> row["regularizers"][0]["weight"]
+    0.25
+    """
+
+    needs_map = True
+    _published_weight = 0.25
+
+    def __init__(self, *, start=0.0, end=1.0, weight=0.25):
+        self.start = start
+        self.end = end
+        self.weight = weight
+
+    def prepare(self, X, y, module, device):
+        """Settle the sides of scaled maps."""
+        super().prepare(X, y, module, device)
+        sides = module.code_shape[1:]
+        scaled = [tuple(math.ceil(side / m) for side in sides) for m in (2, 4)]
+        self.sides_ = [pair for pair in scaled if min(pair) >= 2 and pair != sides]
+        if not self.sides_:
+            raise ValueError(
+                "ScaleEquivarianceRegularizer needs code maps of at least 3 x 3, got "
+                f"{sides[0]} x {sides[1]}. Use fewer 'channels', which halve the sides."
+            )
+
+    def penalty(self, step):
+        """Reconstruction loss of the scaled-down image from the scaled-down codes."""
+        sides = step.choice(self.sides_)
+        image = step.module.pad(step.x)
+        target = resize(image, [side * step.module.stride for side in sides]).clamp(0, 1)
+        with step.fixed_statistics():
+            logits = step.module.decode_map(resize(step.z, sides))
+        return step.criterion.reconstruction(target, logits)
+
+
+class HighFrequencyCut(LatentRegularizer):
+    """Decode maps without their highest frequencies to images without theirs.
+
+    The spectral variant of `ScaleEquivarianceRegularizer`: a random tail of the discrete cosine
+    transform of the code map is set to zero. Needs ``spatial_latent=True``.
+
+    Read more in the :ref:`User Guide <regularizers>`.
+
+    Parameters
+    ----------
+    min_kept : float, default=0.25
+        Smallest share of the frequencies that is kept; the share is drawn anew in each step,
+        uniformly from here to 1.
+    start : float, default=0.0
+        Share of the training after which it begins.
+    end : float, default=1.0
+        Share of the training after which it ends.
+    weight : float or 'adaptive', default=0.25
+        Weight of the loss. ``'adaptive'`` is 0.25 times the ratio of the gradients of
+        reconstruction and regularizer.
+
+    See Also
+    --------
+    ScaleEquivarianceRegularizer : The published form.
+    latentgen.metrics.high_frequency_share : Measures the effect.
+
+    Notes
+    -----
+    The image is compared with itself after the same share of its own frequencies was kept, and
+    cut off at 0 and 1. A step costs about 1.5 times as much.
+
+    References
+    ----------
+    .. [1] I. Skorokhodov et al. "Improving the Diffusability of Autoencoders". 2025, section 3.
+       https://arxiv.org/abs/2502.14831
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder
+    >>> from latentgen.autoencoders import HighFrequencyCut
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, _ = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(
+    ...     16, spatial_latent=True, regularizers=[HighFrequencyCut()], max_epochs=1
+    ... )
+    >>> autoencoder.fit(X[:200]).transform(X[:5]).shape
+    (5, 16)
+    """
+
+    needs_map = True
+    _published_weight = 0.25
+    _parameter_constraints: dict = {"min_kept": _SHARE, **LatentRegularizer._parameter_constraints}
+
+    def __init__(self, *, min_kept=0.25, start=0.0, end=1.0, weight=0.25):
+        self.min_kept = min_kept
+        self.start = start
+        self.end = end
+        self.weight = weight
+
+    def penalty(self, step):
+        """Reconstruction loss of the low-passed image from the low-passed codes."""
+        kept = step.uniform(self.min_kept, 1.0)
+        target = low_pass(step.module.pad(step.x), kept).clamp(0, 1)
+        with step.fixed_statistics():
+            logits = step.module.decode_map(low_pass(step.z, kept))
+        return step.criterion.reconstruction(target, logits)
+
+
+class NoiseAugmentedDecoding(LatentRegularizer):
+    """Decode codes with noise to the images without it.
+
+    In a share of the training steps normal noise is added to the codes, so that the decoder
+    forgives the errors of a sampler and the encoder keeps different images apart. Works on
+    vectors and maps.
+
+    Read more in the :ref:`User Guide <regularizers>`.
+
+    Parameters
+    ----------
+    sigma : float, default=0.1
+        Standard deviation of the noise, in units of the standard deviation of each code value in
+        the batch. Relative, so that larger codes are no way around it.
+    p : float, default=0.5
+        Share of the steps with noise.
+    start : float, default=0.0
+        Share of the training after which it begins.
+    end : float, default=1.0
+        Share of the training after which it ends.
+    weight : float, default=1.0
+        Factor of the reconstruction loss in the steps with noise.
+
+    See Also
+    --------
+    LatentPerceptualLoss : Makes the decoder alone smooth.
+    latentgen.metrics.decoder_sensitivity : Measures the effect.
+
+    References
+    ----------
+    .. [1] P. Ghosh et al. "From Variational to Deterministic Autoencoders". ICLR 2020,
+       section 3.1. https://arxiv.org/abs/1903.12436
+
+    Examples
+    --------
+    >>> from latentgen import ConvAutoencoder
+    >>> from latentgen.autoencoders import NoiseAugmentedDecoding
+    >>> from latentgen.datasets import load_digits_images
+    >>> X, _ = load_digits_images(return_X_y=True)
+    >>> autoencoder = ConvAutoencoder(8, regularizers=[NoiseAugmentedDecoding()], max_epochs=1)
+    >>> autoencoder.fit(X[:200]).transform(X[:5]).shape
+    (5, 8)
+    """
+
+    _parameter_constraints: dict = {
+        "sigma": [Interval(Real, 0, None, closed="left")],
+        "p": _SHARE,
+        **LatentRegularizer._parameter_constraints,
+        "weight": _FIXED_WEIGHT,
+    }
+
+    def __init__(self, *, sigma=0.1, p=0.5, start=0.0, end=1.0, weight=1.0):
+        self.sigma = sigma
+        self.p = p
+        self.start = start
+        self.end = end
+        self.weight = weight
+
+    def replace(self, step):
+        """Decode with noise, or leave the step alone."""
+        if step.uniform() >= self.p:
+            return None
+        step.encode(step.x)
+        scale = self.sigma * step.z.detach().std(dim=0, unbiased=False)
+        step.target = step.x
+        with step.fixed_statistics():
+            step.logits = step.decode(step.z + scale * step.normal_like(step.z))
+        return True
