@@ -396,7 +396,7 @@ class ConvAutoencoder(BaseAutoencoder):
             seed = draw_seed(rng) if regularizers else None
             for regularizer in regularizers:
                 with seed_scope(seed, device):
-                    regularizer.prepare(X, y, module, device)
+                    regularizer._prepare(X, y, module, device)
             net = self._build_net(module, device, n_epochs, len(X), split_seed, regularizers, seed)
             net.partial_fit(PixelRows(X))
         reports = net.criterion_.report() if regularizers else ()

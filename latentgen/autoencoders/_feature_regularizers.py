@@ -162,9 +162,9 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device):
         """Build the token of hidden pixels, the targets and the networks that predict them."""
-        super().prepare(X, y, module, device)
+        super()._prepare(X, y, module, device)
         if len(self.mask_ratio) != 2 or not 0 <= self.mask_ratio[0] <= self.mask_ratio[1] <= 1:
             raise ValueError(
                 "'mask_ratio' must be two increasing numbers in [0, 1], got "
@@ -196,7 +196,7 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         length = self.decoder_only * (self.end - self.start)
         return 1 - (self.end - progress) / length
 
-    def draw_mask(self, step):
+    def _draw_mask(self, step):
         """Hidden patches as (B, 1, H, W), 1 where pixels are hidden."""
         n, _, height, width = step.x.shape
         patch = self.patch_size or step.module.stride
@@ -215,9 +215,9 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
         return mask[..., :height, :width]
 
-    def replace(self, step):
+    def _replace(self, step):
         """Encode the masked images and decode the whole ones."""
-        step.target, self.mask_ = step.x, self.draw_mask(step)
+        step.target, self.mask_ = step.x, self._draw_mask(step)
         token = self.heads_["token"][0].to(step.x)
         masked = step.x * (1 - self.mask_) + token * self.mask_
         frozen = self._late(step.progress) >= 0
@@ -226,7 +226,7 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         step.x, step.logits = step.target, step.decode(step.z)
         return True
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Loss of hidden pixels and of predicted features, if this step was masked."""
         mask, self.mask_ = getattr(self, "mask_", None), None
         if mask is None:
@@ -330,15 +330,15 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device):
         """Train or freeze the feature model, and build the projection."""
-        super().prepare(X, y, module, device)
+        super()._prepare(X, y, module, device)
         self.features_ = build_features(self.feature_model, X, y, module, device)
         with torch.no_grad():
             n_features = self.features_(torch.zeros(2, *module.image_shape, device=device)).shape[1]
         self.heads_ = nn.Conv2d(module.code_shape[0], n_features, 1)
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Both alignment losses."""
         projected = self.heads_(step.z).flatten(2)
         with torch.no_grad():
@@ -413,11 +413,11 @@ class LatentPerceptualLoss(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def anchor(self, module):
+    def _anchor(self, module):
         """Weights of the first layer of the decoder."""
         return module.decoder[1 if module.spatial_latent else 0].weight
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Distance of decoder features with noise and without."""
         z = step.z.detach().flatten(1)
         if z.shape[1] != math.prod(step.module.code_shape):

@@ -18,8 +18,8 @@ _WEIGHT = [*_FIXED_WEIGHT, StrOptions({"adaptive"})]
 class LatentRegularizer(BaseEstimator):
     """What `ConvAutoencoder` asks of a regulariser.
 
-    An implementer writes `replace`, which may take the place of the ordinary pass of a training
-    step, or `penalty`, which adds to its loss, or both; `prepare` is called once in ``fit``, on
+    An implementer writes `_replace`, which may take the place of the ordinary pass of a training
+    step, or `_penalty`, which adds to its loss, or both; `_prepare` is called once in ``fit``, on
     a copy. Networks that are to be trained along and then dropped go into ``heads_``.
     """
 
@@ -29,27 +29,27 @@ class LatentRegularizer(BaseEstimator):
     _parameter_constraints: dict = {"start": _SHARE, "end": _SHARE, "weight": _WEIGHT}
 
     @property
-    def base_weight(self):
+    def _base_weight(self):
         """Weight before any adaption."""
         return self._published_weight if self.weight == "adaptive" else self.weight
 
-    def is_active(self, progress):
+    def _is_active(self, progress):
         """Whether the regulariser acts when `progress`, in [0, 1), of the training is done."""
-        return self.start <= progress < self.end and self.base_weight > 0
+        return self.start <= progress < self.end and self._base_weight > 0
 
-    def prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device):
         """Check parameters and set attributes, such as ``heads_``, before training."""
         self._validate_params()
         self.heads_ = None
 
-    def anchor(self, module):
+    def _anchor(self, module):
         """Weights at which gradients are measured: those of the encoder's last layer."""
         return module.encoder[-2 if module.spatial_latent else -1].weight
 
-    def replace(self, step):
+    def _replace(self, step):
         """Set ``x``, ``z``, ``target``, ``logits`` and so on of a step, or give None."""
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Give the loss to add, or None."""
 
 
@@ -189,9 +189,9 @@ class EquivarianceRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device):
         """Settle the sides of scaled maps."""
-        super().prepare(X, y, module, device)
+        super()._prepare(X, y, module, device)
         height, width = module.code_shape[1:]
         self.sides_ = [(height, width)]
         if self.min_scale is not None:
@@ -210,7 +210,7 @@ class EquivarianceRegularizer(LatentRegularizer):
                 "one of them."
             )
 
-    def replace(self, step):
+    def _replace(self, step):
         """Decode a transformed map, or take a smaller image, or leave the step alone."""
         stride = step.module.stride
         if step.uniform() < self.p_eq:
@@ -295,9 +295,9 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device):
         """Settle the sides of scaled maps."""
-        super().prepare(X, y, module, device)
+        super()._prepare(X, y, module, device)
         sides = module.code_shape[1:]
         scaled = [tuple(math.ceil(side / m) for side in sides) for m in (2, 4)]
         self.sides_ = [pair for pair in scaled if min(pair) >= 2 and pair != sides]
@@ -307,7 +307,7 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
                 f"{sides[0]} x {sides[1]}. Use fewer 'channels', which halve the sides."
             )
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Reconstruction loss of the scaled-down image from the scaled-down codes."""
         sides = step.choice(self.sides_)
         image = step.module.pad(step.x)
@@ -376,7 +376,7 @@ class HighFrequencyCut(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def penalty(self, step):
+    def _penalty(self, step):
         """Reconstruction loss of the low-passed image from the low-passed codes."""
         kept = step.uniform(self.min_kept, 1.0)
         target = low_pass(step.module.pad(step.x), kept).clamp(0, 1)
@@ -443,7 +443,7 @@ class NoiseAugmentedDecoding(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def replace(self, step):
+    def _replace(self, step):
         """Decode with noise, or leave the step alone."""
         if step.uniform() >= self.p:
             return None

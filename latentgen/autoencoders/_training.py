@@ -210,9 +210,9 @@ class RegularizedLoss(PixelLoss):
         if first:
             self.logs.append([[] for _ in self.regularizers])
         step = TrainingStep(module, self, unit_images(X, module.image_shape), progress)
-        active = [i for i, r in enumerate(self.regularizers) if r.is_active(progress)]
+        active = [i for i, r in enumerate(self.regularizers) if r._is_active(progress)]
         # One of them at most takes the place of the ordinary pass.
-        acted = next((i for i in active if self.regularizers[i].replace(step)), None)
+        acted = next((i for i in active if self.regularizers[i]._replace(step)), None)
         if acted is None:
             step.encode(step.x)
             step.target, step.logits = step.x, step.decode(step.z)
@@ -220,13 +220,13 @@ class RegularizedLoss(PixelLoss):
         loss = reconstruction
         for i in active:
             regularizer = self.regularizers[i]
-            penalty = regularizer.penalty(step)
+            penalty = regularizer._penalty(step)
             if penalty is not None:
                 weight, share = self._weigh(regularizer, module, reconstruction, penalty, first)
                 loss = loss + weight * penalty
                 self._log(i, penalty, weight, share)
             elif i == acted:
-                weight = regularizer.base_weight
+                weight = regularizer._base_weight
                 loss = loss + (weight - 1) * reconstruction
                 self._log(i, reconstruction, weight, 1.0)
         if step.log_variance is not None:
@@ -238,10 +238,10 @@ class RegularizedLoss(PixelLoss):
         """Weight of a penalty, and its share of the gradient where that is measured."""
         adaptive = regularizer.weight == "adaptive"
         if not (adaptive or first):
-            return regularizer.base_weight, None
-        weights = regularizer.anchor(module)
+            return regularizer._base_weight, None
+        weights = regularizer._anchor(module)
         norms = [gradient_norm(loss, weights) for loss in (reconstruction, penalty)]
-        weight = regularizer.base_weight
+        weight = regularizer._base_weight
         if adaptive:
             weight *= min(norms[0] / (norms[1] + 1e-4), 1e4)
         total = norms[0] + weight * norms[1]

@@ -2,6 +2,14 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from latentgen.metrics._diagnostics import (
+    decoder_sensitivity,
+    equivariance_error,
+    high_frequency_share,
+    latent_spectrum,
+    linear_probe,
+    scale_equivariance_error,
+)
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
 from latentgen.metrics._latent import latent_ks_statistic, novelty
@@ -22,12 +30,18 @@ __all__ = [
     "GenerationScorer",
     "KIDScorer",
     "TSTRScorer",
+    "decoder_sensitivity",
+    "equivariance_error",
     "frechet_distance",
     "generation_report",
     "get_scorer",
     "get_scorer_names",
+    "high_frequency_share",
     "kernel_distance",
     "latent_ks_statistic",
+    "latent_spectrum",
+    "linear_probe",
     "novelty",
+    "scale_equivariance_error",
     "tstr_score",
 ]
