@@ -12,6 +12,7 @@ _HOMES = {
     "ConditionalSampler": "samplers",
     "FastHVRTSampler": "samplers",
     "GaussianSampler": "samplers",
+    "LocalGaussianSampler": "samplers",
     "LatentGenerativePipeline": "pipeline",
     "make_latent_pipeline": "pipeline",
     "load_model": "persistence",

@@ -13,6 +13,7 @@ from latentgen import (
     FastHVRTSampler,
     GaussianSampler,
     LatentGenerativePipeline,
+    LocalGaussianSampler,
 )
 from latentgen.metrics import ClassifierFeatures
 
@@ -27,6 +28,7 @@ AUTOENCODERS = [
 SAMPLERS = [
     GaussianSampler(),
     GaussianSampler(covariance="diag"),
+    LocalGaussianSampler(random_state=0),
     FastHVRTSampler(random_state=0),
     FastHVRTSampler("univariate_kde_copula", min_samples_leaf=5, random_state=0),
     FastHVRTSampler("local_gaussian", min_samples_leaf=5, random_state=0),

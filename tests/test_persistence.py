@@ -26,6 +26,7 @@ from latentgen import (
     FastHVRTSampler,
     GaussianSampler,
     LatentGenerativePipeline,
+    LocalGaussianSampler,
     load_model,
     make_latent_pipeline,
     save_model,
@@ -77,6 +78,7 @@ def small_autoencoder():
 ESTIMATORS = {
     "ConvAutoencoder": lambda: ConvAutoencoder(4, beta=1.0, max_epochs=1, random_state=0),
     "GaussianSampler": lambda: GaussianSampler(shrinkage=0.1),
+    "LocalGaussianSampler": lambda: LocalGaussianSampler(4, bandwidth=0.7, random_state=0),
     "FastHVRTSampler": lambda: FastHVRTSampler(
         "local_gaussian", min_samples_leaf=9, random_state=1
     ),

@@ -73,6 +73,63 @@ def covariance_factors(Z, sizes):
     return factors
 
 
+def shrunk_factors(Z, sizes, shrinkage=None):
+    """Lower Cholesky factors of the cells' covariances, pulled towards what cells share.
+
+    The target is the pooled covariance inside cells, scaled to the volume of the cell. Left to
+    the data, the pull is the oracle-approximating shrinkage of each cell, in coordinates where
+    the pooled covariance is the identity [Chen et al. 2010, eq. 23].
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+    sizes : ndarray of shape (n_cells,)
+    shrinkage : float, default=None
+        Weight of the target, from 0 to 1; None chooses one for each cell.
+
+    Returns
+    -------
+    factors : ndarray of shape (n_cells, n_features, n_features), dtype float32
+    """
+    n_features = Z.shape[1]
+    identity = np.eye(n_features)
+    means, starts = cell_means(Z, sizes).astype(np.float64), _starts(sizes)
+
+    def scatter(cell):
+        rows = Z[starts[cell] : starts[cell] + sizes[cell]] - means[cell]
+        return rows.T @ rows
+
+    freedom = max(len(Z) - len(sizes), 1)
+    pooled = sum(map(scatter, range(len(sizes)))) / freedom
+    # The target needs all its directions, even with fewer codes than features.
+    variance = np.trace(pooled) / n_features
+    pull = _oracle_shrinkage(pooled, freedom)
+    pooled = (1 - pull) * pooled + pull * variance * identity
+    pooled += max(VARIANCE_FLOOR * variance, 1e-12) * identity
+    root = np.linalg.cholesky(pooled)
+    whiten = solve_triangular(root, identity, lower=True)
+
+    factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
+    for cell, size in enumerate(sizes):
+        covariance = whiten @ (scatter(cell) / size) @ whiten.T
+        # The pooled covariance stands in for the degree of freedom that the mean has taken.
+        volume = np.trace(covariance) / n_features + 1 / size
+        weight = _oracle_shrinkage(covariance, size) if shrinkage is None else shrinkage
+        covariance *= 1 - weight
+        covariance += (weight + VARIANCE_FLOOR) * volume * identity
+        factors[cell] = root @ np.linalg.cholesky(covariance)
+    return factors
+
+
+def _oracle_shrinkage(covariance, n_samples):
+    """Oracle-approximating shrinkage towards the sphere [Chen et al. 2010, eq. 23]."""
+    n_features = len(covariance)
+    squares, trace = (covariance**2).sum(), np.trace(covariance)
+    numerator = (1 - 2 / n_features) * squares + trace**2
+    denominator = (n_samples + 1 - 2 / n_features) * (squares - trace**2 / n_features)
+    return 1.0 if numerator >= denominator else numerator / denominator
+
+
 def copula_factors(Z, sizes):
     """Lower Cholesky factors of the correlations of normal scores, shape (n_cells, d, d).
 
@@ -216,6 +273,31 @@ def correlate(noise, cells, factors):
     stops = np.append(starts[1:], len(cells))
     for cell, start, stop in zip(present, starts, stops, strict=True):
         noise[start:stop] = noise[start:stop] @ factors[cell].T
+
+
+def add_correlated_noise(generator, out, cells, factors, scale=1.0):
+    """Add normal noise with the factor of its cell to each row of `out`, in place.
+
+    Parameters
+    ----------
+    generator : Generator
+    out : ndarray of shape (n_rows, n_features), dtype float32
+    cells : ndarray of shape (n_rows,)
+        Cell of each row, in any order.
+    factors : ndarray of shape (n_cells, n_features, n_features), dtype float32
+        Lower factors of the covariances.
+    scale : float, default=1.0
+        Factor of the noise.
+    """
+    step = max(1, _BLOCK_VALUES // max(64, out.shape[1]))
+    noise = np.empty((min(step, len(out)), out.shape[1]), dtype=np.float32)
+    for first in range(0, len(out), step):
+        order = first + np.argsort(cells[first : first + step], kind="stable")
+        moved = noise[: len(order)]
+        normal_noise(generator, moved)
+        moved *= np.float32(scale)
+        correlate(moved, cells[order], factors)
+        out[order] += moved
 
 
 def transform_scores(scores, cells, tables):

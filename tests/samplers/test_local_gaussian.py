@@ -1,0 +1,250 @@
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.covariance import oas
+
+from latentgen.samplers import LocalGaussianSampler, _kernels
+
+COVARIANCES = np.array([[[2.0, 0.9], [0.9, 0.5]], [[0.3, -0.2], [-0.2, 0.4]]])
+MEANS = np.array([[0.0, 0.0], [20.0, 5.0]])
+
+
+@pytest.fixture(scope="module")
+def Z():
+    """Two clusters far apart with covariances of their own, 600 and 200 rows."""
+    rng = np.random.RandomState(0)
+    parts = [
+        rng.multivariate_normal(mean, covariance, size)
+        for mean, covariance, size in zip(MEANS, COVARIANCES, [600, 200], strict=True)
+    ]
+    return rng.permutation(np.concatenate(parts))
+
+
+@pytest.fixture(scope="module")
+def sampler(Z):
+    return LocalGaussianSampler(2, shrinkage=0, random_state=0).fit(Z)
+
+
+def part_of(Z, cluster):
+    return Z[(Z[:, 0] > 10) == cluster]
+
+
+@pytest.mark.parametrize("cluster", [0, 1])
+@pytest.mark.parametrize("bandwidth", [0.3, 0.8, 1.0])
+def test_draws_keep_the_mean_and_covariance_of_every_cell(Z, bandwidth, cluster):
+    sampler = LocalGaussianSampler(2, bandwidth=bandwidth, shrinkage=0, random_state=0).fit(Z)
+    X_new, rows = part_of(sampler.sample(40_000, random_state=0), cluster), part_of(Z, cluster)
+    covariance = np.cov(rows.T, ddof=0)
+    deviations = np.sqrt(np.diag(covariance))
+    # Five standard errors; the fourth moment of draws is at most that of a normal or of the rows.
+    error = 5 / np.sqrt(len(X_new))
+    assert np.all(np.abs(X_new.mean(axis=0) - rows.mean(axis=0)) < error * deviations)
+    gap = np.abs(np.cov(X_new.T) - covariance) / np.outer(deviations, deviations)
+    assert np.all(gap < 1.6 * error)
+
+
+def test_cells_are_drawn_in_proportion_to_their_sizes(sampler):
+    share = np.mean(sampler.sample(40_000, random_state=0)[:, 0] > 10)
+    assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 40_000)
+
+
+def test_fitted_moments_are_those_of_the_cells(sampler, Z):
+    order = np.argsort(sampler.cell_means_[:, 0])
+    for cluster, cell in enumerate(order):
+        rows, factor = part_of(Z, cluster), sampler.cell_factors_[cell].astype(np.float64)
+        assert sampler.cell_sizes_[cell] == len(rows)
+        np.testing.assert_allclose(sampler.cell_means_[cell], rows.mean(axis=0), atol=1e-5)
+        expected = np.cov(rows.T, ddof=0)
+        np.testing.assert_allclose(factor @ factor.T, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bandwidth", [0.5, 1.0])
+def test_score_samples_is_the_mixture_of_kernels_on_shrunk_codes(Z, bandwidth):
+    sampler = LocalGaussianSampler(2, bandwidth=bandwidth, random_state=0).fit(Z)
+    X = np.concatenate([Z[:5], [[5.0, 5.0]]])
+    parts = []
+    for mean, factor in zip(sampler.cell_means_, sampler.cell_factors_, strict=True):
+        for z in part_of(Z, mean[0] > 10):
+            center = mean + np.sqrt(1 - bandwidth**2) * (z - mean)
+            covariance = bandwidth**2 * factor.astype(np.float64) @ factor.T
+            parts.append(multivariate_normal(center, covariance).logpdf(X))
+    expected = logsumexp(parts, axis=0) - np.log(len(Z))
+    np.testing.assert_allclose(sampler.score_samples(X), expected, rtol=1e-4)
+
+
+def test_temperature_scales_the_noise_alone(Z, sampler):
+    cold = LocalGaussianSampler(2, temperature=0, random_state=0).fit(Z)
+    distances = np.abs(cold.sample(100, random_state=0)[:, None] - cold._centers(
+        slice(None), np.repeat(np.arange(2), cold.cell_sizes_))).max(axis=2)  # fmt: skip
+    assert distances.min(axis=1).max() < 1e-5
+    hot = LocalGaussianSampler(2, shrinkage=0, temperature=2, random_state=0).fit(Z)
+    # The share of the noise in the variance is 0.64, and is taken four times.
+    ratio = part_of(hot.sample(40_000, random_state=0), 0).var(axis=0) / part_of(Z, 0).var(axis=0)
+    np.testing.assert_allclose(ratio, 0.36 + 4 * 0.64, rtol=0.06)
+    np.testing.assert_allclose(hot.score_samples(Z[:5]), sampler.score_samples(Z[:5]))
+
+
+@pytest.mark.parametrize(
+    "n, d, expected", [(50, 64, 1), (600, 3, 10), (1000, 100, 10), (61_000, 1, 1000)]
+)
+def test_number_of_cells_follows_the_number_of_codes(n, d, expected, monkeypatch):
+    asked = []
+
+    def find_cells(Z, n_cells, rng):
+        asked.append(n_cells)
+        return np.zeros(len(Z), dtype=int)
+
+    monkeypatch.setattr("latentgen.samplers._local_gaussian._find_cells", find_cells)
+    LocalGaussianSampler().fit(np.random.RandomState(0).standard_normal((n, d)))
+    assert asked == [expected]
+
+
+def test_random_state_chooses_the_cells(Z):
+    first, again, other = (
+        LocalGaussianSampler(20, random_state=seed).fit(Z).cell_means_ for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first.shape != other.shape or not np.allclose(first, other)
+
+
+# ------------------------------------------------------------------ shrinkage
+
+
+def covariances_of(factors):
+    return factors.astype(np.float64) @ np.swapaxes(factors, 1, 2)
+
+
+def test_full_shrinkage_gives_all_cells_one_shape(Z):
+    sampler = LocalGaussianSampler(2, shrinkage=1, random_state=0).fit(Z)
+    first, second = covariances_of(sampler.cell_factors_)
+    ratio = first / second
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-4)
+    assert not 0.9 < ratio[0, 0] < 1.1
+
+
+def test_half_shrinkage_is_half_way(Z):
+    none, half, full = (
+        covariances_of(LocalGaussianSampler(2, shrinkage=s, random_state=0).fit(Z).cell_factors_)
+        for s in (0, 0.5, 1)
+    )
+    np.testing.assert_allclose(half, (none + full) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_shrinkage_of_one_cell_to_the_sphere_is_that_of_the_reference():
+    """On whitened codes it is scikit-learn's, but for the terms 2 / d that this one leaves out."""
+    rows = np.random.RandomState(0).standard_normal((30, 200)) * np.linspace(1, 3, 200)
+    covariance = rows.T @ rows / 30
+    expected = oas(rows, assume_centered=True)[1]
+    assert _kernels._oracle_shrinkage(covariance, 30) == pytest.approx(expected, rel=0.01)
+
+
+def test_estimated_shrinkage_falls_with_the_number_of_codes():
+    rng = np.random.RandomState(0)
+
+    def error(n, shrinkage):
+        """Mean error of the covariances of four cells that share theirs."""
+        sizes, d = np.full(4, n), 10
+        covariance = np.diag(np.linspace(1, 5, d))
+        Z = rng.standard_normal((4 * n, d)) * np.sqrt(np.diag(covariance))
+        factors = _kernels.shrunk_factors(Z, sizes, shrinkage)
+        return np.abs(covariances_of(factors) - covariance).mean()
+
+    assert error(15, None) < 0.7 * error(15, 0)
+    assert error(3000, None) == pytest.approx(error(3000, 0), rel=0.5)
+
+
+def test_estimated_shrinkage_raises_the_likelihood_of_unseen_codes():
+    """Curved clusters in 20 dimensions, with 60 codes in a cell."""
+    rng = np.random.RandomState(0)
+    t, A, B = rng.standard_normal((3000, 4)), *rng.standard_normal((2, 4, 20))
+    codes = t @ A + 2 * np.sin(2 * t) @ B + 0.3 * rng.standard_normal((3000, 20))
+    scores = [
+        LocalGaussianSampler(shrinkage=s, random_state=0).fit(codes[:2700])
+        .score_samples(codes[2700:]).mean()
+        for s in ("auto", 0, 1)
+    ]  # fmt: skip
+    assert scores[0] > scores[1] + 1 and scores[0] > scores[2] - 0.3
+
+
+# ------------------------------------------------------------------ new codes
+
+
+def test_partial_fit_cuts_cells_that_have_outgrown_the_others(Z):
+    sampler = LocalGaussianSampler(4, random_state=0).fit(Z)
+    sampler.partial_fit(np.random.RandomState(1).standard_normal((3000, 2)) + [40, 40])
+    assert sampler.cell_sizes_.sum() == 3800 and sampler.cell_sizes_.max() <= 400
+    X_new = sampler.sample(4000, random_state=0)
+    assert abs(np.mean(X_new[:, 1] > 20) - 3000 / 3800) < 0.05
+
+
+def test_partial_fit_recomputes_the_moments_of_cells(Z):
+    whole = LocalGaussianSampler(1, random_state=0).fit(Z)
+    parts = LocalGaussianSampler(1, random_state=0).fit(Z[:500]).partial_fit(Z[500:])
+    assert parts.n_cells_ == 1
+    np.testing.assert_allclose(parts.cell_means_, whole.cell_means_, rtol=1e-5)
+    np.testing.assert_allclose(parts.cell_factors_, whole.cell_factors_, rtol=1e-4, atol=1e-5)
+
+
+def test_partial_fit_leaves_equal_codes_together():
+    sampler = LocalGaussianSampler(1).fit(np.arange(8.0).reshape(4, 2))
+    sampler.partial_fit(np.ones((100, 2)))
+    assert sampler.cell_sizes_.max() >= 100
+
+
+# ------------------------------------------------------------------ edges
+
+
+@pytest.mark.filterwarnings("ignore:.* near-copies")
+@pytest.mark.parametrize("shrinkage", ["auto", 0, 1])
+@pytest.mark.parametrize(
+    "codes",
+    [
+        np.ones((5, 3)),
+        np.random.RandomState(0).standard_normal((50, 64)),
+        np.random.RandomState(0).standard_normal((3, 20)),
+        np.arange(200.0)[:, None],
+        np.repeat(np.arange(5.0), 40)[:, None],
+        [[1.0, 2.0]],
+    ],
+    ids=["constant", "wide", "three", "one-feature", "five values", "one code"],
+)
+def test_unusual_codes(shrinkage, codes):
+    codes = np.asarray(codes)
+    n_cells = min(len(codes), 5)
+    for n in ("auto", n_cells):
+        sampler = LocalGaussianSampler(n, shrinkage=shrinkage, random_state=0).fit(codes)
+        X_new = sampler.sample(50, random_state=0)
+        assert np.isfinite(X_new).all() and np.isfinite(sampler.score_samples(codes)).all()
+        assert np.abs(X_new - codes.mean(axis=0)).max() < 10 * codes.std() + 0.01
+
+
+def test_a_code_alone_in_its_cell_is_not_copied():
+    Z = np.random.RandomState(0).standard_normal((300, 2))
+    Z[0] = 50
+    sampler = LocalGaussianSampler(6, random_state=0).fit(Z)
+    assert sampler.cell_sizes_.min() == 1
+    X_new = sampler.sample(20_000, random_state=0)
+    assert X_new[X_new[:, 0] > 25].std(axis=0).min() > 0.1
+
+
+def test_offset_costs_no_digits(Z):
+    near = LocalGaussianSampler(2, random_state=0).fit(Z).cell_factors_
+    far = LocalGaussianSampler(2, random_state=0).fit(Z + 1e6).cell_factors_
+    np.testing.assert_allclose(far, near, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"n_cells": 0}, "'n_cells' parameter of LocalGaussianSampler must be"),
+        ({"n_cells": 900}, "'n_cells'=900 needs at least as many codes, got n_samples = 800"),
+        ({"bandwidth": 0}, r"'bandwidth' parameter .* in the range \(0\.0, 1\.0\]"),
+        ({"bandwidth": 1.1}, r"'bandwidth' parameter .* in the range \(0\.0, 1\.0\]"),
+        ({"shrinkage": "oas"}, "'shrinkage' parameter of LocalGaussianSampler must be"),
+        ({"temperature": -1}, "'temperature' parameter of LocalGaussianSampler must be"),
+    ],
+)
+def test_fit_refuses(Z, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        LocalGaussianSampler(**parameters).fit(Z)
