@@ -10,9 +10,12 @@ from latentgen._version import __version__
 _HOMES = {
     "ConvAutoencoder": "autoencoders",
     "ConditionalSampler": "samplers",
+    "DiffusionSampler": "samplers",
     "FastHVRTSampler": "samplers",
     "GaussianSampler": "samplers",
+    "KernelDensitySampler": "samplers",
     "LocalGaussianSampler": "samplers",
+    "NormalizingFlowSampler": "samplers",
     "LatentGenerativePipeline": "pipeline",
     "make_latent_pipeline": "pipeline",
     "load_model": "persistence",

@@ -10,9 +10,12 @@ from sklearn.preprocessing import StandardScaler
 from latentgen import (
     ConditionalSampler,
     ConvAutoencoder,
+    DiffusionSampler,
     FastHVRTSampler,
     GaussianSampler,
+    KernelDensitySampler,
     LatentGenerativePipeline,
+    NormalizingFlowSampler,
     LocalGaussianSampler,
 )
 from latentgen.metrics import ClassifierFeatures
@@ -28,10 +31,16 @@ AUTOENCODERS = [
 SAMPLERS = [
     GaussianSampler(),
     GaussianSampler(covariance="diag"),
+    KernelDensitySampler(),
+    KernelDensitySampler("cv", kernel="epanechnikov", random_state=0),
     LocalGaussianSampler(random_state=0),
     FastHVRTSampler(random_state=0),
     FastHVRTSampler("univariate_kde_copula", min_samples_leaf=5, random_state=0),
     FastHVRTSampler("local_gaussian", min_samples_leaf=5, random_state=0),
+    NormalizingFlowSampler(
+        n_transforms=2, hidden_features=(8,), max_epochs=1, batch_size=64, random_state=0
+    ),
+    DiffusionSampler(width=8, n_blocks=1, n_steps=3, max_epochs=1, batch_size=64, random_state=0),
     ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),
     ConditionalSampler(GaussianMixture(random_state=0)),

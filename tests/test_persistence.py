@@ -23,9 +23,12 @@ import latentgen
 from latentgen import (
     ConditionalSampler,
     ConvAutoencoder,
+    DiffusionSampler,
     FastHVRTSampler,
     GaussianSampler,
+    KernelDensitySampler,
     LatentGenerativePipeline,
+    NormalizingFlowSampler,
     LocalGaussianSampler,
     load_model,
     make_latent_pipeline,
@@ -78,9 +81,16 @@ def small_autoencoder():
 ESTIMATORS = {
     "ConvAutoencoder": lambda: ConvAutoencoder(4, beta=1.0, max_epochs=1, random_state=0),
     "GaussianSampler": lambda: GaussianSampler(shrinkage=0.1),
+    "KernelDensitySampler": lambda: KernelDensitySampler("silverman", kernel="cosine"),
     "LocalGaussianSampler": lambda: LocalGaussianSampler(4, bandwidth=0.7, random_state=0),
     "FastHVRTSampler": lambda: FastHVRTSampler(
         "local_gaussian", min_samples_leaf=9, random_state=1
+    ),
+    "NormalizingFlowSampler": lambda: NormalizingFlowSampler(
+        n_transforms=2, hidden_features=(8,), max_epochs=1, random_state=0
+    ),
+    "DiffusionSampler": lambda: DiffusionSampler(
+        code_shape=(1, 2, 2), width=16, n_blocks=1, n_steps=3, max_epochs=1, random_state=0
     ),
     "ConditionalSampler": lambda: ConditionalSampler(GaussianSampler(), n_jobs=1),
     "LatentGenerativePipeline": lambda: make_latent_pipeline(

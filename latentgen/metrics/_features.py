@@ -24,6 +24,7 @@ from latentgen.utils._images import (
     to_unit_floats,
     warn_unusual_range,
 )
+from latentgen.utils._weights import WeightsMixin
 
 _BLOCK_VALUES = 2**22
 
@@ -128,7 +129,9 @@ def as_generated(encoder):
     return encode_decoded
 
 
-class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ClassifierFeatures(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, WeightsMixin, BaseEstimator
+):
     """Hidden features of a small convolutional classifier trained on real images.
 
     The offline feature extractor for `frechet_distance` and `kernel_distance`: 128 values that
@@ -348,28 +351,10 @@ class ClassifierFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         return N_FEATURES
 
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        net = state.pop("net_", None)
-        if net is not None:
-            # Plain arrays, so that features learnt on a GPU open without one and need no pickle.
-            weights = net.module_.state_dict()
-            state["_weights"] = {name: value.cpu().numpy() for name, value in weights.items()}
-        return state
+    def _make_net(self):
+        from latentgen.metrics._network import make_classifier
 
-    def __setstate__(self, state):
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is None:
-            return
-        from latentgen.metrics._network import load_classifier
-        from latentgen.utils._torch import resolve_device
-
-        try:
-            self.device_ = resolve_device(self.device)
-        except ValueError:
-            self.device_ = "cpu"
-        self.net_ = load_classifier(weights, self.image_shape_, len(self.classes_), self.device_)
+        return make_classifier(self.image_shape_, len(self.classes_), self.device_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -114,12 +114,10 @@ def train_classifier(X, y, image_shape, n_classes, *, max_epochs, batch_size, lr
     return net
 
 
-def load_classifier(weights, image_shape, n_classes, device):
-    """A skorch net around a `SmallCNN` with the given weights, ready for inference."""
-    with seed_scope(0):  # Initial weights are drawn, and thrown away.
-        module = SmallCNN(image_shape, n_classes)
-    module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-    return NeuralNet(module.eval(), nn.CrossEntropyLoss, device=device).initialize()
+def make_classifier(image_shape, n_classes, device):
+    """A skorch net around an untrained `SmallCNN`."""
+    module = SmallCNN(image_shape, n_classes)
+    return NeuralNet(module, nn.CrossEntropyLoss, device=device).initialize()
 
 
 def apply_network(function, X, n_outputs, device):

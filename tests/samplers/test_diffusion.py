@@ -1,0 +1,353 @@
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from torch import nn
+
+from latentgen.networks._denoiser import (
+    MLPDenoiser,
+    TimeEmbedding,
+    UNetDenoiser,
+    VariationalDiffusion,
+    _Attention,
+)
+from latentgen.samplers import DiffusionSampler
+from latentgen.samplers._diffusion import _AverageWeights, _moving_average
+
+SPREAD, N_FEATURES = 0.5, 8
+
+
+class ExactDenoiser(nn.Module):
+    """The best denoiser of u ~ N(0, SPREAD**2 I): the posterior mean of the noise."""
+
+    def forward(self, u_t, t):
+        gamma = torch.as_tensor(-6 + 13 * t)[:, None]
+        alpha, sigma = torch.sigmoid(-gamma).sqrt(), torch.sigmoid(gamma).sqrt()
+        noise = sigma * u_t / ((alpha * SPREAD) ** 2 + sigma**2)
+        return (noise - sigma * u_t) / alpha
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return VariationalDiffusion(ExactDenoiser(), gamma_min=-6, gamma_max=7)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return torch.from_numpy(SPREAD * noise_of(0, 8000))
+
+
+def noise_of(seed, n):
+    return np.random.RandomState(seed).standard_normal((n, N_FEATURES)).astype(np.float32)
+
+
+def bound_of(process, u, n_steps):
+    noises = [torch.from_numpy(noise_of(step, len(u))) for step in range(1, n_steps + 1)]
+    return process.bound(u, noises).double().mean().item()
+
+
+def exact_cross_entropy(u):
+    variance = SPREAD**2
+    return 0.5 * (u.double().square() / variance + math.log(2 * math.pi * variance)).sum(1).mean()
+
+
+# ------------------------------------------------------------------ the process
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_forward_marginal_has_its_moments(exact, t):
+    noise, u = torch.from_numpy(noise_of(0, 20_000)), torch.full((20_000, N_FEATURES), 2.0)
+    u_t = exact.diffuse(u, torch.full((20_000,), t), noise)
+    signal, variance = 1 / (1 + math.exp(-6 + 13 * t)), 1 / (1 + math.exp(6 - 13 * t))
+    n = u_t.numel()
+    assert abs(u_t.mean() - 2 * signal**0.5) < 5 * math.sqrt(variance / n)
+    assert abs(u_t.var() - variance) < 5 * variance * math.sqrt(2 / n)
+
+
+def test_bound_falls_with_the_steps_to_the_cross_entropy(exact, toy):
+    # The distance falls with 1 / n_steps; 0.7 % are the Gaussian decoder of u_0.
+    toy = toy[:500]
+    expected = exact_cross_entropy(toy).item()
+    bounds = [bound_of(exact, toy, n_steps) for n_steps in (3, 10, 50, 2500)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > 2 * expected and bounds[2] > 1.1 * expected
+    assert bounds[-1] == pytest.approx(expected, rel=0.02)
+
+
+def test_training_loss_is_the_bound_of_infinitely_many_steps(exact, toy):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        losses = torch.cat([exact(toy) for _ in range(5)]).double()
+    error = losses.std().item() / math.sqrt(len(losses))
+    expected = exact_cross_entropy(toy).item()
+    assert losses.mean().item() == pytest.approx(expected, abs=5 * error + 0.007 * expected)
+
+
+@pytest.mark.parametrize("n_steps, allowed", [(100, 0.01), (25, 0.01), (10, 0.06)])
+def test_draws_of_the_exact_denoiser_have_the_variance(exact, n_steps, allowed):
+    # Ancestral steps of the first order would give 0.93, 0.77 and 0.55 of it.
+    seeds = iter(range(1000))
+
+    def noise():
+        return torch.from_numpy(noise_of(next(seeds), 8000))
+
+    u = exact.draw(noise(), n_steps, torch.full((N_FEATURES,), 10.0), noise)
+    error = 5 * math.sqrt(2 / u.numel())
+    assert u.var().item() == pytest.approx(SPREAD**2, rel=allowed + error)
+    assert abs(u.mean().item()) < 5 * SPREAD / math.sqrt(u.numel())
+
+
+def test_first_step_is_the_posterior_given_the_estimate(exact):
+    # q(u_s | u_t, u) written out, from t = 1 to s = 1 / 2, and then the estimate at s.
+    start, noise = torch.from_numpy(noise_of(1, 4)), torch.from_numpy(noise_of(2, 4))
+    limit = torch.full((N_FEATURES,), 0.2)
+
+    def estimate(u, t):
+        t = torch.full((4,), t)
+        alpha, sigma = exact.alpha_sigma(t)
+        return ((u - sigma * exact.predict_noise(u, t)) / alpha).clamp(-limit, limit)
+
+    alpha_t, sigma_t = exact.alpha_sigma(torch.ones(4))
+    alpha_s, sigma_s = exact.alpha_sigma(torch.full((4,), 0.5))
+    ratio = alpha_t / alpha_s
+    variance = sigma_t**2 - ratio**2 * sigma_s**2
+    mean = ratio * sigma_s**2 * start + alpha_s * variance * estimate(start, 1.0)
+    middle = mean / sigma_t**2 + (variance * sigma_s**2 / sigma_t**2).sqrt() * noise
+    expected = estimate(middle, 0.5)
+    torch.testing.assert_close(exact.draw(start, 2, limit, lambda: noise), expected)
+    assert (expected.abs() == 0.2).any() and (expected.abs() < 0.2).any()
+
+
+# ------------------------------------------------------------------ the networks
+
+
+def networks():
+    return [MLPDenoiser(18, 16, 2, 0.0), UNetDenoiser((2, 3, 3), 16, 1, 0.0)]
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["mlp", "unet"])
+def test_network_starts_at_zero_and_reads_the_time(index):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = networks()[index]
+        u = torch.randn(5, 18)
+        assert torch.all(network(u, torch.rand(5)) == 0)
+        for weights in network.parameters():
+            nn.init.normal_(weights, std=0.2)
+    early, late = network(u, torch.full((5,), 0.1)), network(u, torch.full((5,), 0.9))
+    assert early.shape == (5, 18) and (early - late).abs().mean() > 0.01
+
+
+def test_time_embedding_tells_near_times_apart():
+    times = TimeEmbedding(16)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        embedded = TimeEmbedding(16)(torch.tensor([0.5, 0.501]))
+    assert times.frequencies[0] == 1
+    assert (embedded[0] - embedded[1]).abs().max() > 0.01
+
+
+def test_attention_is_a_softmax_over_positions():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        attention = _Attention(16)
+        nn.init.normal_(attention.projection.weight)
+        h = torch.randn(2, 16, 3, 4)
+    query, key, value = attention.qkv(h).flatten(2).chunk(3, dim=1)
+    weights = torch.softmax(torch.einsum("bci,bcj->bij", query, key) / 4, dim=2)
+    attended = torch.einsum("bij,bcj->bci", weights, value).view(2, 16, 3, 4)
+    torch.testing.assert_close(attention(h), h + attention.projection(attended))
+
+
+# ------------------------------------------------------------------ the sampler
+
+
+def small(**parameters):
+    settings = {"width": 16, "n_blocks": 1, "max_epochs": 2, "n_steps": 5, "random_state": 0}
+    return DiffusionSampler(**(settings | parameters))
+
+
+MEAN, COVARIANCE = np.array([1.0, -2.0]), np.array([[2.0, 0.9], [0.9, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def correlated():
+    return np.random.RandomState(0).multivariate_normal(MEAN, COVARIANCE, size=4000)
+
+
+@pytest.fixture(scope="module")
+def fitted(correlated):
+    return DiffusionSampler(
+        width=32, n_blocks=2, max_epochs=25, batch_size=400, lr=0.02, random_state=0
+    ).fit(correlated)
+
+
+def with_steps(fitted, n_steps):
+    return copy.deepcopy(fitted).set_params(n_steps=n_steps)
+
+
+@pytest.mark.parametrize("n_steps", [10, 25, 100])
+def test_draws_recover_a_correlated_gaussian(fitted, n_steps):
+    X_new = with_steps(fitted, n_steps).sample(5000, random_state=0)
+    scale = np.sqrt(np.diag(COVARIANCE))
+    # Five standard errors of codes and draws, and 0.1 for a network trained for seconds.
+    error = 5 * np.sqrt(1 / 4000 + 1 / 5000)
+    assert np.all(np.abs(X_new.mean(axis=0) - MEAN) < (error + 0.1) * scale)
+    difference = np.abs(np.cov(X_new.T) - COVARIANCE) / np.outer(scale, scale)
+    assert np.all(difference < 1.5 * error + 0.1)
+
+
+def test_score_is_a_lower_bound_that_rises_with_the_steps(fitted, correlated):
+    exact = multivariate_normal(MEAN, COVARIANCE).logpdf(correlated).mean()
+    scores = [with_steps(fitted, n).score_samples(correlated).mean() for n in (5, 25, 200)]
+    assert scores == sorted(scores)
+    # 0.12 are the 200 steps, the rest is the network's.
+    assert exact - 0.3 < scores[-1] < exact + 0.02
+
+
+def test_score_is_the_bound_of_the_standardised_codes(fitted, correlated):
+    Z = (correlated - fitted.mean_) / fitted.scale_
+    with torch.inference_mode():
+        bound = np.mean(
+            [
+                fitted.net_.module_.bound(
+                    torch.from_numpy(Z).float(), torch.randn(25, *Z.shape, generator=generator)
+                )
+                .mean()
+                .item()
+                for generator in [torch.Generator().manual_seed(seed) for seed in range(5)]
+            ]
+        )
+    expected = -bound - np.log(fitted.scale_).sum()
+    assert fitted.score_samples(correlated).mean() == pytest.approx(expected, abs=0.1)
+
+
+def test_noise_of_different_codes_is_nearly_independent(fitted):
+    # One noise for all codes would make scores of close codes almost equal.
+    codes = MEAN + 1e-3 * np.random.RandomState(0).standard_normal((500, 2))
+    assert fitted.score_samples(codes).std() > 0.3
+
+
+def test_draws_stay_within_the_range_of_the_codes(fitted, correlated):
+    np.testing.assert_allclose(
+        fitted.limit_, np.abs((correlated - fitted.mean_) / fitted.scale_).max(axis=0), rtol=1e-5
+    )
+    hot = copy.deepcopy(fitted).set_params(temperature=20.0).sample(1000, random_state=0)
+    reached = np.abs((hot - fitted.mean_) / fitted.scale_).max(axis=0)
+    np.testing.assert_allclose(reached, fitted.limit_, rtol=1e-3)
+
+
+def test_partial_fit_widens_the_range(correlated):
+    sampler = small().fit(correlated[:200])
+    before = sampler.limit_
+    sampler.partial_fit(np.vstack([correlated[:50], MEAN + 30]))
+    assert np.all(sampler.limit_ > 2 * before)
+
+
+def test_two_clusters_stay_apart():
+    rng = np.random.RandomState(0)
+    Z = rng.standard_normal((1500, 2)) * 0.3 + 3 * rng.choice([-1, 1], size=(1500, 1))
+    sampler = DiffusionSampler(
+        width=32, n_blocks=2, max_epochs=30, batch_size=150, lr=0.02, random_state=0
+    )
+    X_new = sampler.fit(Z).sample(1000, random_state=0)
+    assert (np.abs(X_new.mean(axis=1)) < 1.5).mean() < 0.02
+    assert (X_new[:, 0] > 0).mean() == pytest.approx((Z[:, 0] > 0).mean(), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"n_steps": 6},
+        {"n_blocks": 2},
+        {"width": 32},
+        {"dropout": 0.5},
+        {"gamma_min": -3.0},
+        {"gamma_max": 4.0},
+        {"code_shape": (2, 3, 3)},
+    ],
+)
+def test_every_parameter_changes_the_draws(parameters):
+    Z = np.random.RandomState(0).standard_normal((100, 18))
+    first, second = small().fit(Z), small(**parameters).fit(Z)
+    # After two epochs the network is still near zero, where dropout does little.
+    difference = second.sample(50, random_state=0) - first.sample(50, random_state=0)
+    assert np.abs(difference).max() > 1e-5
+
+
+def test_parameters_of_the_network_are_those_asked_for():
+    Z = np.random.RandomState(0).standard_normal((100, 18))
+    dense = small(n_blocks=3, width=24, dropout=0.3).fit(Z).net_.module_.denoiser
+    assert isinstance(dense, MLPDenoiser)
+    assert len(dense.blocks) == 3 and dense.first.out_features == 24
+    assert [m.p for m in dense.modules() if isinstance(m, nn.Dropout)] == [0.3] * 3
+    maps = small(n_blocks=2, width=32, code_shape=[2, 3, 3]).fit(Z).net_.module_.denoiser
+    assert isinstance(maps, UNetDenoiser)
+    assert len(maps.down) == 2 and len(maps.up) == 3 and maps.first.out_channels == 32
+
+
+@pytest.mark.parametrize("code_shape, expected", [(None, 256), ((2, 3, 3), 32)])
+def test_default_width_depends_on_the_shape(code_shape, expected):
+    Z = np.random.RandomState(0).standard_normal((40, 18))
+    sampler = small(width=None, code_shape=code_shape, max_epochs=1).fit(Z)
+    first = sampler.net_.module_.denoiser.first
+    assert first.weight.shape[0] == expected
+
+
+def test_maps_are_learnt_as_maps():
+    # Neighbours in the map are equal: flat rows of 16 with a strong structure.
+    coarse = np.random.RandomState(0).standard_normal((300, 1, 2, 2))
+    Z = coarse.repeat(2, axis=2).repeat(2, axis=3).reshape(300, 16)
+    sampler = small(code_shape=(1, 4, 4), max_epochs=12, batch_size=50, lr=0.02).fit(Z)
+    maps = sampler.sample(300, random_state=0).reshape(-1, 4, 4)
+    within = np.mean((maps[:, 0, 0] - maps[:, 1, 1]) ** 2)
+    across = np.mean((maps[:, 1, 1] - maps[:, 2, 2]) ** 2)
+    assert within < 0.3 * across
+
+
+# ------------------------------------------------------------------ averaged weights
+
+
+def test_decay_grows_to_its_limit():
+    for n, decay in [(0, 0.1), (8, 0.5), (10**6, 0.999)]:
+        average = _moving_average(torch.ones(1), torch.zeros(1), torch.tensor(n))
+        assert average.item() == pytest.approx(decay)
+
+
+def test_average_takes_the_place_of_the_last_weights():
+    class Net:
+        module_ = nn.Linear(1, 1, bias=False)
+
+    weight, callback = Net.module_.weight.data, _AverageWeights()
+    callback.on_train_begin(Net)
+    for value in (0.0, 1.0, 2.0):
+        weight.fill_(value)
+        callback.on_batch_end(Net, training=True)
+    callback.on_train_end(Net)
+    # The first average is the first value; then the decays are 2 / 11 and 3 / 12.
+    assert weight.item() == pytest.approx((1 - 2 / 11) * 3 / 12 + 2 * 9 / 12)
+
+
+# ------------------------------------------------------------------ errors
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"width": 0}, "'width' parameter of DiffusionSampler must be"),
+        ({"n_blocks": 0}, "'n_blocks' parameter of"),
+        ({"dropout": 1.0}, "'dropout' parameter of"),
+        ({"n_steps": 0}, "'n_steps' parameter of"),
+        ({"gamma_min": 3, "gamma_max": 2}, "'gamma_min' must be less than 'gamma_max', got 3 and"),
+        ({"code_shape": (2, 9)}, r"'code_shape' \(C, h, w\) with C \* h \* w = 18.* got \(2, 9\)"),
+        ({"code_shape": (2, 3, 4)}, r"= 18, the number of features, got \(2, 3, 4\)"),
+        ({"code_shape": (2, 3, 3), "width": 24}, "'width' must be a multiple of 16 .* got 24"),
+    ],
+)
+def test_fit_refuses(parameters, message):
+    Z = np.random.RandomState(0).standard_normal((40, 18))
+    with pytest.raises(ValueError, match=message):
+        small(**parameters).fit(Z)

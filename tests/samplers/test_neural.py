@@ -1,0 +1,222 @@
+"""What the samplers with a network share."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from latentgen.samplers import DiffusionSampler, NormalizingFlowSampler
+
+# Small enough for many fits.
+FLOW = NormalizingFlowSampler(
+    n_transforms=2, hidden_features=(16,), max_epochs=3, batch_size=64, random_state=0
+)
+DIFFUSION = DiffusionSampler(
+    width=16, n_blocks=1, n_steps=4, max_epochs=3, batch_size=64, random_state=0
+)
+
+
+@pytest.fixture(scope="module")
+def Z():
+    mixing = np.array([[2.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
+    return np.random.RandomState(0).standard_normal((256, 3)) @ mixing.T + [1, 2, 3]
+
+
+@pytest.fixture(scope="module", params=[FLOW, DIFFUSION], ids=["flow", "diffusion"])
+def unfitted(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(unfitted, Z):
+    return clone(unfitted).fit(Z)
+
+
+def draws(sampler):
+    return sampler.sample(50, random_state=0)
+
+
+def test_codes_are_standardised_inside(fitted, Z):
+    np.testing.assert_allclose(fitted.mean_, Z.mean(axis=0))
+    np.testing.assert_allclose(fitted.scale_, Z.std(axis=0))
+
+
+def test_scale_and_offset_of_codes_only_move_the_density(fitted, unfitted, Z):
+    # A power of two keeps all bits of the standardised codes.
+    moved = clone(unfitted).fit(8 * Z)
+    np.testing.assert_allclose(draws(moved), 8 * draws(fitted), rtol=1e-6)
+    np.testing.assert_allclose(
+        moved.score_samples(8 * Z), fitted.score_samples(Z) - 3 * np.log(8), rtol=1e-6
+    )
+
+
+def test_training_improves_the_density(fitted, unfitted, Z):
+    longer = clone(unfitted).set_params(max_epochs=40, lr=0.01).fit(Z)
+    assert longer.score_samples(Z).mean() > fitted.score_samples(Z).mean() + 0.1
+    losses = [row["train_loss"] for row in longer.history_]
+    # One epoch of a bound with noise is a rough estimate.
+    assert np.mean(losses[-20:]) < np.mean(losses[:5]) - 0.1
+
+
+def test_history_has_a_row_for_each_epoch(fitted):
+    assert fitted.n_iter_ == len(fitted.history_) == 3
+    assert [row["epoch"] for row in fitted.history_] == [1, 2, 3]
+    assert all(np.isfinite(row["train_loss"]) and row["dur"] >= 0 for row in fitted.history_)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"max_epochs": 4}, {"batch_size": 32}, {"lr": 0.1}, {"random_state": 1}]
+)
+def test_parameters_of_the_training_count(fitted, unfitted, Z, parameters):
+    other = clone(unfitted).set_params(**parameters).fit(Z)
+    assert not np.allclose(draws(other), draws(fitted), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "batch_size, n_samples, expected",
+    [(64, 256, 4), (100, 256, 3), (1000, 256, 1), ("auto", 256, 16), ("auto", 1600, 50)],
+)
+def test_batches_of_an_epoch(unfitted, batch_size, n_samples, expected):
+    codes = np.random.RandomState(0).standard_normal((n_samples, 2))
+    sampler = clone(unfitted).set_params(batch_size=batch_size, max_epochs=1).fit(codes)
+    assert len(sampler.net_.history[-1, "batches"]) == expected
+
+
+def test_device_is_checked_and_reported(fitted, unfitted, Z):
+    assert torch.device(fitted.device_).type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="'device'='abacus' is not a torch device"):
+        clone(unfitted).set_params(device="abacus").fit(Z)
+
+
+@pytest.mark.parametrize("verbose, expected", [(0, False), (2, True)])
+def test_verbose_decides_whether_epochs_are_printed(unfitted, Z, capsys, verbose, expected):
+    clone(unfitted).set_params(verbose=verbose).fit(Z)
+    assert ("train_loss" in capsys.readouterr().out) == expected
+
+
+def test_temperature_scales_the_noise(fitted):
+    spreads = [
+        clone_of(fitted, temperature=value).sample(500, random_state=0).std(axis=0).mean()
+        for value in (0.0, 0.5, 1.0)
+    ]
+    assert spreads[0] < 1e-4 < 0.3 < spreads[1] < 0.8 * spreads[2]
+
+
+def clone_of(fitted, **parameters):
+    """A fitted sampler with other parameters, leaving the fixture alone."""
+    return copy.deepcopy(fitted).set_params(**parameters)
+
+
+def test_temperature_leaves_the_density(fitted, Z):
+    np.testing.assert_array_equal(
+        clone_of(fitted, temperature=0.3).score_samples(Z), fitted.score_samples(Z)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.* near-copies")
+def test_min_novelty_keeps_draws_from_the_training_codes(unfitted):
+    # Draws of 1-d codes are near some code.
+    codes = np.linspace(0, 1, 60)[:, None]
+    sampler = clone(unfitted).set_params(min_novelty=0.4).fit(codes)
+    distance = np.abs(sampler.sample(50, random_state=0) - codes.T).min(axis=1)
+    assert distance.min() > 0.39 / 59
+    free = clone(unfitted).fit(codes).sample(50, random_state=0)
+    assert np.abs(free - codes.T).min(axis=1).min() < 0.3 / 59
+
+
+def test_score_does_not_depend_on_the_other_rows(fitted, Z):
+    scores = fitted.score_samples(Z[:20])
+    np.testing.assert_allclose(fitted.score_samples(Z[19::-1]), scores[::-1], rtol=1e-7)
+    np.testing.assert_allclose(fitted.score_samples(Z[7:8]), scores[7:8], rtol=1e-7)
+
+
+def test_more_rows_than_one_batch_of_inference(fitted):
+    many = fitted.sample(2500, random_state=0)
+    assert len(np.unique(many, axis=0)) == 2500
+    np.testing.assert_allclose(
+        fitted.score_samples(many)[2490:], fitted.score_samples(many[2490:]), rtol=1e-4
+    )
+
+
+def test_partial_fit_trains_on_from_the_weights(unfitted, Z):
+    sampler = clone(unfitted).partial_fit(Z)
+    before = [row["train_loss"] for row in sampler.history_]
+    for _ in range(10):
+        sampler.partial_fit(Z)
+    assert sampler.n_iter_ == 13 and sampler.history_[-1]["epoch"] == 13
+    assert np.mean([row["train_loss"] for row in sampler.history_[-3:]]) < np.mean(before)
+
+
+def test_partial_fit_shuffles_anew_and_keeps_the_scaling(fitted, Z):
+    first, second = clone_of(fitted), clone_of(fitted)
+    second.history_ = second.history_ * 2
+    assert not np.allclose(draws(first.partial_fit(Z + 1)), draws(second.partial_fit(Z + 1)))
+    np.testing.assert_array_equal(first.mean_, fitted.mean_)
+
+
+def test_interrupted_partial_fit_leaves_the_old_weights(fitted, Z, monkeypatch):
+    sampler, before = clone_of(fitted), draws(fitted)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no power")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("latentgen.samplers._neural._MeanLoss.forward", fail)
+        with pytest.raises(RuntimeError, match="no power"):
+            sampler.partial_fit(Z)
+    np.testing.assert_array_equal(draws(sampler), before)
+
+
+@pytest.mark.parametrize("n_samples, n_features", [(2, 3), (50, 20), (50, 1), (50, 2)])
+def test_few_codes_and_few_features(unfitted, n_samples, n_features):
+    codes = np.random.RandomState(0).standard_normal((n_samples, n_features))
+    sampler = clone(unfitted).fit(codes)
+    X_new = sampler.sample(20, random_state=0)
+    assert X_new.shape == (20, n_features) and np.isfinite(X_new).all()
+    assert np.isfinite(sampler.score_samples(codes)).all()
+
+
+def test_constant_features_stay_constant(unfitted):
+    codes = np.random.RandomState(0).standard_normal((60, 3))
+    codes[:, 1] = 7
+    sampler = clone(unfitted).fit(codes)
+    X_new = sampler.sample(100, random_state=0)
+    np.testing.assert_allclose(X_new[:, 1], 7, atol=1e-3)
+    assert np.isfinite(sampler.score_samples(codes)).all()
+    assert X_new[:, 0].std() > 0.3
+
+
+def test_all_codes_equal(unfitted):
+    X_new = clone(unfitted).fit(np.full((10, 2), 3.0)).sample(5, random_state=0)
+    np.testing.assert_allclose(X_new, 3, atol=1e-3)
+
+
+def test_divergence_is_an_error_that_names_the_learning_rate(unfitted, Z, monkeypatch):
+    monkeypatch.setattr(
+        "latentgen.samplers._neural._MeanLoss.forward", lambda self, y, _: y.mean() * torch.nan
+    )
+    with pytest.raises(ValueError, match=r"diverged in epoch 1: .* got nan\. Lower 'lr'"):
+        clone(unfitted).fit(Z)
+
+
+def test_one_code_is_refused(unfitted):
+    with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required"):
+        clone(unfitted).fit([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"max_epochs": 0}, "'max_epochs' parameter of"),
+        ({"batch_size": "all"}, "'batch_size' parameter of .* in the range .* or a str"),
+        ({"lr": 0}, "'lr' parameter of"),
+        ({"device": 3}, "'device' parameter of .* instance of 'str'"),
+        ({"temperature": -1}, "'temperature' parameter of"),
+        ({"min_novelty": -1}, "'min_novelty' parameter of"),
+    ],
+)
+def test_fit_refuses(unfitted, Z, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        clone(unfitted).set_params(**parameters).fit(Z)
