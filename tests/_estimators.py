@@ -15,8 +15,8 @@ from latentgen import (
     GaussianSampler,
     KernelDensitySampler,
     LatentGenerativePipeline,
-    NormalizingFlowSampler,
     LocalGaussianSampler,
+    NormalizingFlowSampler,
 )
 from latentgen.metrics import ClassifierFeatures
 
