@@ -107,9 +107,9 @@ class EquivarianceRegularizer(LatentRegularizer):
     p_low : float, default=0.25
         Share of the other steps in which the image itself is scaled down, and encoded and
         decoded as usual.
-    min_scale : float, default=0.25
+    min_scale : float, default=0.5
         Smallest side of a scaled map, relative to the whole; at least 2 values. The side is drawn
-        anew in each step. None only turns.
+        anew in each step, up to the whole. None only turns.
     rotations : tuple of int, default=(1, 2, 3)
         Quarter turns to draw from. An empty tuple only scales.
     flips : bool, default=False
@@ -130,10 +130,11 @@ class EquivarianceRegularizer(LatentRegularizer):
 
     Notes
     -----
-    Sides of scaled maps are whole, and the image's side is the map's times the stride, where [1]_
-    draws scales of n / 32: the maps here are too small for that. Digits may be turned, since code
+    Sides of scaled maps are whole, and the image's side is the map's times the stride. [1]_ draws
+    scales from 8 / 32 to 31 / 32; on maps of 7 x 7 the smallest ones cost reconstruction and bring
+    nothing, and without the whole map codes of turned images do not follow. Digits may be turned, since code
     and image turn together. Costs nothing, as the changed pass takes the place of the ordinary
-    one. Batch normalisation uses its running statistics in changed passes.
+    one. Changed passes leave the running statistics of batch normalisation alone.
 
     References
     ----------
@@ -171,7 +172,7 @@ class EquivarianceRegularizer(LatentRegularizer):
         *,
         p_eq=0.5,
         p_low=0.25,
-        min_scale=0.25,
+        min_scale=0.5,
         rotations=(1, 2, 3),
         flips=False,
         antialias=False,
@@ -197,7 +198,7 @@ class EquivarianceRegularizer(LatentRegularizer):
         if self.min_scale is not None:
             smallest = max(2, math.ceil(self.min_scale * height))
             self.sides_ = [
-                (side, max(1, round(side * width / height))) for side in range(smallest, height)
+                (side, max(1, round(side * width / height))) for side in range(smallest, height + 1)
             ]
         if not self.sides_:
             raise ValueError(
@@ -264,8 +265,8 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
     Notes
     -----
     The side of the map is drawn in each step from a half and a quarter of the whole, rounded up,
-    as far as it is at least 2. A step costs about 1.3 times as much. In the additional pass batch
-    normalisation uses its running statistics.
+    as far as it is at least 2. A step costs about 1.3 times as much. The additional pass leaves the
+    running statistics of batch normalisation alone.
 
     References
     ----------

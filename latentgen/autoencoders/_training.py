@@ -142,19 +142,19 @@ class TrainingStep:
 
     @contextmanager
     def fixed_statistics(self):
-        """Let batch normalisation work as after training, and learn nothing from this pass.
+        """Keep this pass out of the running statistics of batch normalisation.
 
-        What passes here (small maps, noisy codes) is not what the statistics are for, and the
-        decoder must do well on it with the statistics of whole images.
+        Those are for whole images and their codes, and not for what regularisers make of them.
         """
         layers = [m for m in self.module.modules() if isinstance(m, nn.BatchNorm2d)]
+        momenta = [layer.momentum for layer in layers]
         try:
             for layer in layers:
-                layer.eval()
+                layer.momentum = 0.0
             yield
         finally:
-            for layer in layers:
-                layer.train()
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
 
     # Draws have a generator of their own, so that regularisers leave the order of images alone.
 
