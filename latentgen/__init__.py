@@ -12,6 +12,7 @@ _HOMES = {
     "ConditionalSampler": "samplers",
     "DiffusionSampler": "samplers",
     "FastHVRTSampler": "samplers",
+    "GaussianMixtureSampler": "samplers",
     "GaussianSampler": "samplers",
     "KernelDensitySampler": "samplers",
     "LocalGaussianSampler": "samplers",

@@ -12,6 +12,7 @@ from latentgen import (
     ConvAutoencoder,
     DiffusionSampler,
     FastHVRTSampler,
+    GaussianMixtureSampler,
     GaussianSampler,
     KernelDensitySampler,
     LatentGenerativePipeline,
@@ -31,6 +32,8 @@ AUTOENCODERS = [
 SAMPLERS = [
     GaussianSampler(),
     GaussianSampler(covariance="diag"),
+    GaussianMixtureSampler(2, random_state=0),
+    GaussianMixtureSampler(2, covariance_type="diag", bayesian=True, random_state=0),
     KernelDensitySampler(),
     KernelDensitySampler("cv", kernel="epanechnikov", random_state=0),
     LocalGaussianSampler(random_state=0),

@@ -25,6 +25,7 @@ from latentgen import (
     ConvAutoencoder,
     DiffusionSampler,
     FastHVRTSampler,
+    GaussianMixtureSampler,
     GaussianSampler,
     KernelDensitySampler,
     LatentGenerativePipeline,
@@ -81,6 +82,7 @@ def small_autoencoder():
 ESTIMATORS = {
     "ConvAutoencoder": lambda: ConvAutoencoder(4, beta=1.0, max_epochs=1, random_state=0),
     "GaussianSampler": lambda: GaussianSampler(shrinkage=0.1),
+    "GaussianMixtureSampler": lambda: GaussianMixtureSampler(2, bayesian=True, random_state=0),
     "KernelDensitySampler": lambda: KernelDensitySampler("silverman", kernel="cosine"),
     "LocalGaussianSampler": lambda: LocalGaussianSampler(4, bandwidth=0.7, random_state=0),
     "FastHVRTSampler": lambda: FastHVRTSampler(
