@@ -283,6 +283,21 @@ class DiffusionSampler(NeuralSampler):
                 part[:] = module.draw(noise(), self.n_steps, limit, noise).cpu().numpy()
         return self.mean_ + self.scale_ * Z
 
+    def score_samples(self, X):
+        """Compute a lower bound on the log-density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features_in_)
+            Codes.
+
+        Returns
+        -------
+        bound : ndarray of shape (n_samples,)
+            In nats. It rises with `n_steps`, towards a limit in proportion to ``1 / n_steps``.
+        """
+        return super().score_samples(X)
+
     def _draw_noise(self, shape, rng):
         noise = self.temperature * rng.standard_normal(shape)
         return torch.from_numpy(noise.astype(np.float32)).to(self.device_)

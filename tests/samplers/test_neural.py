@@ -193,6 +193,13 @@ def test_all_codes_equal(unfitted):
     np.testing.assert_allclose(X_new, 3, atol=1e-3)
 
 
+def test_model_of_a_missing_device_opens_on_the_cpu(fitted, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    moved = copy.deepcopy(clone_of(fitted, device="cuda"))
+    assert moved.device_ == "cpu" and moved.device == "cuda"
+    np.testing.assert_array_equal(draws(moved), draws(fitted))
+
+
 def test_divergence_is_an_error_that_names_the_learning_rate(unfitted, Z, monkeypatch):
     monkeypatch.setattr(
         "latentgen.samplers._neural._MeanLoss.forward", lambda self, y, _: y.mean() * torch.nan
