@@ -218,27 +218,6 @@ def quantile_tables(Z, sizes, bandwidth=None):
     return tables
 
 
-# Cells of new codes.
-
-
-def find_leaves(Z, tree):
-    """Leaf of each row of `Z`, by the arrays of a scikit-learn tree."""
-    # scikit-learn cuts float32 features at float64 thresholds.
-    Z = Z.astype(np.float32)
-    nodes = np.zeros(len(Z), dtype=np.intp)
-    moving = np.arange(len(Z))
-    # No descent is longer than the number of nodes, not even in a damaged tree.
-    for _ in tree["feature"]:
-        at = nodes[moving]
-        inner = tree["children_left"][at] >= 0
-        if not inner.any():
-            break
-        moving, at = moving[inner], at[inner]
-        left = Z[moving, tree["feature"][at]] <= tree["threshold"][at]
-        nodes[moving] = np.where(left, tree["children_left"][at], tree["children_right"][at])
-    return nodes
-
-
 # Noise, drawn in place in float32.
 
 

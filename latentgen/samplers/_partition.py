@@ -1,0 +1,166 @@
+"""Cuts of latent codes into cells: axis-parallel trees, and neighbourhoods."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import heapq
+
+import numpy as np
+from sklearn.metrics import pairwise_distances_argmin
+from sklearn.tree import DecisionTreeRegressor
+
+_TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
+
+# Rows whose scatter is looked at for the direction of a cut, and steps of the power iteration.
+_SCATTER_ROWS = 1000
+_POWER_STEPS = 6
+
+
+def tree_arrays(tree):
+    """Copy what `find_leaves` needs from a fitted scikit-learn tree."""
+    # The arrays alone, because scikit-learn's Tree does not outlive its version in a file.
+    return {name: getattr(tree.tree_, name).copy() for name in _TREE_ARRAYS}
+
+
+def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=False):
+    """Grow a regression tree on the sum of the z-scores.
+
+    Each cut is the best of one random threshold in each of ``sqrt(n_features)`` random features
+    (extremely randomised trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+        z-scores.
+    n_leaves : int
+        Largest number of leaves, at least 2.
+    min_samples_leaf : int
+    rng : RandomState
+    max_depth : int, default=None
+    thorough : bool, default=False
+
+    Returns
+    -------
+    tree : dict of ndarray
+        As from `tree_arrays`.
+    leaves : ndarray of shape (n_samples,)
+        Leaf of each row.
+    """
+    Z = Z.astype(np.float32)
+    tree = DecisionTreeRegressor(
+        splitter="best" if thorough else "random",
+        max_features=None if thorough else "sqrt",
+        max_leaf_nodes=n_leaves,
+        min_samples_leaf=min_samples_leaf,
+        max_depth=max_depth,
+        random_state=rng.randint(np.iinfo(np.int32).max),
+    )
+    tree.fit(Z, Z.sum(axis=1, dtype=np.float64))
+    return tree_arrays(tree), tree.apply(Z)
+
+
+def find_leaves(Z, tree):
+    """Leaf of each row of `Z`, by the arrays of a scikit-learn tree."""
+    # scikit-learn cuts float32 features at float64 thresholds.
+    Z = Z.astype(np.float32)
+    nodes = np.zeros(len(Z), dtype=np.intp)
+    moving = np.arange(len(Z))
+    # No descent is longer than the number of nodes, not even in a damaged tree.
+    for _ in tree["feature"]:
+        at = nodes[moving]
+        inner = tree["children_left"][at] >= 0
+        if not inner.any():
+            break
+        moving, at = moving[inner], at[inner]
+        left = Z[moving, tree["feature"][at]] <= tree["threshold"][at]
+        nodes[moving] = np.where(left, tree["children_left"][at], tree["children_right"][at])
+    return nodes
+
+
+def graft(tree, leaf, branch):
+    """Put another tree in the place of a leaf.
+
+    Parameters
+    ----------
+    tree, branch : dict of ndarray
+    leaf : int
+        Node of `tree`.
+
+    Returns
+    -------
+    tree : dict of ndarray
+        A new tree; node ``i`` of `branch` is its node ``len(tree) + i``, except for the root,
+        which takes the number of the leaf.
+    """
+    offset = len(tree["feature"])
+    # The root appears a second time, at `offset`, where nothing leads to.
+    grown = {name: np.append(tree[name], branch[name]) for name in _TREE_ARRAYS}
+    for name in ("children_left", "children_right"):
+        added = grown[name][offset:]
+        added[added >= 0] += offset
+    for name in _TREE_ARRAYS:
+        grown[name][leaf] = grown[name][offset]
+    return grown
+
+
+def find_neighborhoods(Z, n_cells, min_samples_leaf, rng):
+    """Cut codes into compact cells.
+
+    A tree cuts the cell with the largest scatter in two, at the mean of its leading principal
+    component, until there are enough (principal direction divisive partitioning, Boley 1998).
+    Every row then moves to the nearest mean of a cell, as in one step of k-means.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+    n_cells : int
+        Largest number of cells.
+    min_samples_leaf : int
+    rng : RandomState
+
+    Returns
+    -------
+    means : ndarray of shape (n_cells, n_features), dtype float32
+        A row belongs to the cell with the nearest of them.
+    cells : ndarray of shape (n_samples,)
+        Cell of each row.
+    """
+    origin = Z.mean(axis=0, dtype=np.float64)
+    Z = (Z - origin).astype(np.float32)
+    means = np.array([Z[rows].mean(axis=0) for rows in _principal_cells(Z, n_cells, rng)])
+    while True:
+        cells = pairwise_distances_argmin(Z, means)
+        large = np.bincount(cells, minlength=len(means)) >= min(min_samples_leaf, len(Z))
+        if large.all():
+            return (means + origin).astype(np.float32), cells
+        # Never empty: with so few rows that no cell is large, the first takes them all.
+        means = means[large] if large.any() else means[:1]
+
+
+def _principal_cells(Z, n_cells, rng):
+    """Rows of each cell, cut along the leading principal components of cells."""
+    done = []
+    # The number keeps the order of equal scatters, and arrays from being compared.
+    heap = [(-1.0, 0, np.arange(len(Z)))]
+    n_made = 1
+    while heap and len(heap) + len(done) < n_cells:
+        _, _, rows = heapq.heappop(heap)
+        centred = Z[rows]
+        centred -= centred.mean(axis=0)
+        some = centred[:: -(-len(centred) // _SCATTER_ROWS)]
+        scatter = some.T @ some
+        direction = rng.standard_normal(Z.shape[1]).astype(np.float32)
+        for _ in range(_POWER_STEPS):
+            direction = scatter @ direction
+            direction /= max(np.linalg.norm(direction), np.finfo(np.float32).tiny)
+        left = centred @ direction <= 0
+        if left.all() or not left.any():
+            done.append(rows)  # Equal rows.
+            continue
+        for side in (left, ~left):
+            part = centred[side]
+            part_scatter = float(
+                np.square(part).sum() - np.square(part.sum(axis=0)).sum() / len(part)
+            )
+            heapq.heappush(heap, (-part_scatter, n_made, rows[side]))
+            n_made += 1
+    return done + [rows for _, _, rows in heap]
