@@ -11,6 +11,7 @@ _HOMES = {
     "ConvAutoencoder": "autoencoders",
     "ConditionalSampler": "samplers",
     "DiffusionSampler": "samplers",
+    "EnsembleSampler": "samplers",
     "FastHVRTSampler": "samplers",
     "GaussianMixtureSampler": "samplers",
     "GaussianSampler": "samplers",

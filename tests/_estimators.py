@@ -11,6 +11,7 @@ from latentgen import (
     ConditionalSampler,
     ConvAutoencoder,
     DiffusionSampler,
+    EnsembleSampler,
     FastHVRTSampler,
     GaussianMixtureSampler,
     GaussianSampler,
@@ -47,6 +48,8 @@ SAMPLERS = [
     ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),
     ConditionalSampler(GaussianMixture(random_state=0)),
+    EnsembleSampler(LocalGaussianSampler(), n_estimators=2, random_state=0),
+    EnsembleSampler(ConditionalSampler(GaussianSampler()), n_estimators=2, random_state=0),
 ]
 
 PIPELINES = [

@@ -24,6 +24,7 @@ from latentgen import (
     ConditionalSampler,
     ConvAutoencoder,
     DiffusionSampler,
+    EnsembleSampler,
     FastHVRTSampler,
     GaussianMixtureSampler,
     GaussianSampler,
@@ -95,6 +96,7 @@ ESTIMATORS = {
         code_shape=(1, 2, 2), width=16, n_blocks=1, n_steps=3, max_epochs=1, random_state=0
     ),
     "ConditionalSampler": lambda: ConditionalSampler(GaussianSampler(), n_jobs=1),
+    "EnsembleSampler": lambda: EnsembleSampler(GaussianSampler(), 2, random_state=0),
     "LatentGenerativePipeline": lambda: make_latent_pipeline(
         small_autoencoder(), ConditionalSampler(FastHVRTSampler(random_state=0))
     ),

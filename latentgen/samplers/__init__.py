@@ -6,12 +6,13 @@ from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._gaussian_mixture import GaussianMixtureSampler
 from latentgen.samplers._kernel_density import KernelDensitySampler
 from latentgen.samplers._local_gaussian import LocalGaussianSampler
-from latentgen.samplers._meta import ConditionalSampler
+from latentgen.samplers._meta import ConditionalSampler, EnsembleSampler
 from latentgen.samplers._normalizing_flow import NormalizingFlowSampler
 
 __all__ = [
     "ConditionalSampler",
     "DiffusionSampler",
+    "EnsembleSampler",
     "FastHVRTSampler",
     "GaussianMixtureSampler",
     "GaussianSampler",
