@@ -132,9 +132,9 @@ class EquivarianceRegularizer(LatentRegularizer):
     -----
     Sides of scaled maps are whole, and the image's side is the map's times the stride. [1]_ draws
     scales from 8 / 32 to 31 / 32; on maps of 7 x 7 the smallest ones cost reconstruction and bring
-    nothing, and without the whole map codes of turned images do not follow. Digits may be turned, since code
-    and image turn together. Costs nothing, as the changed pass takes the place of the ordinary
-    one. Changed passes leave the running statistics of batch normalisation alone.
+    nothing, and without the whole map codes of turned images do not follow. Digits may be turned,
+    since code and image turn together. Costs nothing, as the changed pass takes the place of the
+    ordinary one. Changed passes leave the running statistics of batch normalisation alone.
 
     References
     ----------
@@ -202,8 +202,8 @@ class EquivarianceRegularizer(LatentRegularizer):
             ]
         if not self.sides_:
             raise ValueError(
-                f"'min_scale'={self.min_scale} leaves no side from {smallest} to {height - 1} for "
-                f"a code map of {height} x {width}. Use min_scale=None, which only turns."
+                "EquivarianceRegularizer scales code maps of at least 2 x 2, got "
+                f"{height} x {width}. Use min_scale=None, which only turns."
             )
         if self.min_scale is None and not (len(self.rotations) or self.flips):
             raise ValueError(
