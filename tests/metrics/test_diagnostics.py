@@ -36,8 +36,8 @@ class Pooling:
         return self.decode_map(Z.reshape(-1, 1, 4, 4))
 
 
-class ConvertsSmall(Pooling):
-    """With a gain that maps of any sides can take."""
+class Biased(Pooling):
+    """Decodes to images that are too bright."""
 
     def __init__(self, bias):
         super().__init__()
@@ -142,7 +142,7 @@ def test_equivariance_error_takes_quarter_turns_by_default(X):
 def test_scale_equivariance_error_has_the_exact_value(factor, side, X):
     constant = np.ones_like(X) * X[:, :, :1, :1]
     assert_allclose(scale_equivariance_error(Pooling(), constant, factor=factor), 0, atol=1e-12)
-    found = scale_equivariance_error(ConvertsSmall(0.1), constant, factor=factor)
+    found = scale_equivariance_error(Biased(0.1), constant, factor=factor)
     assert_allclose(found, 0.01, rtol=1e-5)
 
 
@@ -166,7 +166,7 @@ def test_linear_probe_is_chance_on_noise_and_perfect_on_separate_classes():
     assert linear_probe(Z * [1, 1e4, 1, 1, 1e-4], y) > 0.95
 
 
-def test_linear_probe_uses_the_folds(monkeypatch):
+def test_linear_probe_uses_the_folds():
     y = np.repeat([0, 1], 6)
     Z = noise(12, 2)
     assert linear_probe(Z, y, cv=2) != linear_probe(Z, y, cv=6)
