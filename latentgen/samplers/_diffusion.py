@@ -17,7 +17,7 @@ from latentgen.networks._denoiser import MLPDenoiser, UNetDenoiser, VariationalD
 from latentgen.samplers._neural import INFERENCE_BATCH, NeuralSampler
 
 # Widths in use with width=None.
-_MLP_WIDTH, _UNET_WIDTH = 256, 32
+_MLP_WIDTH, _UNET_WIDTH = 384, 32
 # Rows of noise that score_samples chooses from.
 _NOISE_ROWS = 4096
 
@@ -59,27 +59,27 @@ class DiffusionSampler(NeuralSampler):
         with ``spatial_latent=True``. The network is then a residual U-Net of one resolution with
         attention; None means a network of dense residual blocks.
     width : int, default=None
-        Width of the network; with `code_shape` a multiple of 16. None is 256 for dense blocks
+        Width of the network; with `code_shape` a multiple of 16. None is 384 for dense blocks
         and 32 for the U-Net.
-    n_blocks : int, default=4
+    n_blocks : int, default=3
         Number of residual blocks; the U-Net has so many on the way down, one more on the way up
         and two between.
     dropout : float, default=0.0
         Share of activations set to zero in each block during training.
-    gamma_min : float, default=-6.0
+    gamma_min : float, default=-5.0
         Minus the log signal-to-noise ratio at the end of denoising. What is finer than
         ``exp(gamma_min / 2)`` standard deviations of a feature is not modelled.
-    gamma_max : float, default=7.0
+    gamma_max : float, default=6.0
         The same at the start of denoising; high enough that the codes cannot be seen any more.
     n_steps : int, default=25
         Denoising steps of a draw, and terms in the bound of ``score_samples``. Read when these
         are called, so that it may be changed after ``fit``.
-    max_epochs : int, default=60
+    max_epochs : int, default=35
         Passes over the codes.
     batch_size : int or 'auto', default='auto'
         Codes per step. ``'auto'`` is 512, and less for fewer than 25 600 codes, so that an epoch
         has about 50 steps; 16 at least.
-    lr : float, default=0.002
+    lr : float, default=0.004
         Highest learning rate of the one-cycle schedule.
     device : str, default='auto'
         A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU.
@@ -135,19 +135,21 @@ class DiffusionSampler(NeuralSampler):
     -----
     Variational diffusion in continuous time with a linear schedule [1]_. Draws are ancestral,
     with a correction of second order [3]_ and each estimate of the code clipped to the range of
-    the training codes. Without the correction, draws of a normal distribution keep 0.78 of its
-    variance in 25 steps; with it, 1.00 to 1.02.
+    the training codes. Without the correction, 25 steps from 7 to -6 keep 0.78 of the variance
+    of a normal distribution; with it, 1.00 to 1.02.
 
     The codes are standardised, and not scaled to [-1, 1] as in [2]_: the extremes of 60 000
-    codes lie 4 to 5 standard deviations out, so the noise that is left at ``gamma_min=-6`` would
-    be 0.2 instead of 0.05 standard deviations.
+    codes lie 4 to 5 standard deviations out, so the noise that is left at ``gamma_min=-6``, the
+    value there, would be 0.2 instead of 0.05 standard deviations. The defaults of `gamma_min` and
+    `gamma_max` spend less of the training on noise that hides nothing or everything.
 
     ``score_samples`` is a *lower bound* on the log-density, with one draw of noise for each step;
     it rises with `n_steps`. The noise depends on nothing but the values of the code, so that
     equal codes have equal scores.
 
     A fit costs one pass of the network forward and backward for each code and epoch, a draw
-    `n_steps` passes forward.
+    `n_steps` passes forward: on one thread 4 minutes for 60 000 codes of 64 numbers, and
+    8 seconds for 10 000 draws.
 
     References
     ----------
@@ -192,14 +194,14 @@ class DiffusionSampler(NeuralSampler):
         code_shape=None,
         *,
         width=None,
-        n_blocks=4,
+        n_blocks=3,
         dropout=0.0,
-        gamma_min=-6.0,
-        gamma_max=7.0,
+        gamma_min=-5.0,
+        gamma_max=6.0,
         n_steps=25,
-        max_epochs=60,
+        max_epochs=35,
         batch_size="auto",
-        lr=0.002,
+        lr=0.004,
         device="auto",
         verbose=0,
         temperature=1.0,
@@ -294,7 +296,9 @@ class DiffusionSampler(NeuralSampler):
         Returns
         -------
         bound : ndarray of shape (n_samples,)
-            In nats. It rises with `n_steps`, towards a limit in proportion to ``1 / n_steps``.
+            In nats. What is missing for want of steps falls in proportion to ``1 / n_steps``. On
+            codes of 64 numbers, with gamma from -6 to 7, it is 28 nats with 25 steps and 2 with
+            400.
         """
         return super().score_samples(X)
 

@@ -32,15 +32,16 @@ class NormalizingFlowSampler(NeuralSampler):
 
     Parameters
     ----------
-    flow : {'nsf', 'maf'}, default='nsf'
-        ``'nsf'`` couples one half of the features with the other by rational-quadratic splines
-        [1]_: drawing costs two passes per layer. ``'maf'`` is affine and fully autoregressive
-        [2]_: it trains faster, and drawing costs as many passes per layer as there are features.
+    flow : {'maf', 'nsf'}, default='maf'
+        ``'maf'`` is affine and fully autoregressive [1]_: drawing costs as many passes per layer
+        as there are features. ``'nsf'`` couples one half of the features with the other by
+        rational-quadratic splines [2]_: drawing costs two passes per layer, training many times
+        as much as with ``'maf'``.
     n_transforms : int, default=6
         Number of layers; features are permuted at random between them.
     hidden_features : tuple of int, default=(128, 128)
         Widths of the hidden layers of the network in each of them.
-    max_epochs : int, default=20
+    max_epochs : int, default=30
         Passes over the codes.
     batch_size : int or 'auto', default='auto'
         Codes per step. ``'auto'`` is 512, and less for fewer than 25 600 codes, so that an epoch
@@ -100,12 +101,16 @@ class NormalizingFlowSampler(NeuralSampler):
     the weights of the last one. Splines reach to 5 standard deviations; beyond, they are the
     identity.
 
+    On 60 000 codes of 64 numbers and one thread, 30 epochs of ``'maf'`` take 1.5 minutes, and
+    10 000 draws 7 seconds. Six epochs of ``'nsf'`` with 4 layers take 2.6 minutes, for a lower
+    test density (-114 nats, against -107) and worse images; 10 000 draws take 5 seconds.
+
     References
     ----------
-    .. [1] C. Durkan, A. Bekasov, I. Murray, G. Papamakarios. "Neural Spline Flows". NeurIPS
-       2019, section 3. https://arxiv.org/abs/1906.04032
-    .. [2] G. Papamakarios, T. Pavlakou, I. Murray. "Masked Autoregressive Flow for Density
+    .. [1] G. Papamakarios, T. Pavlakou, I. Murray. "Masked Autoregressive Flow for Density
        Estimation". NeurIPS 2017, section 3. https://arxiv.org/abs/1705.07057
+    .. [2] C. Durkan, A. Bekasov, I. Murray, G. Papamakarios. "Neural Spline Flows". NeurIPS
+       2019, section 3. https://arxiv.org/abs/1906.04032
 
     Examples
     --------
@@ -118,7 +123,7 @@ class NormalizingFlowSampler(NeuralSampler):
     """
 
     _parameter_constraints: dict = {
-        "flow": [StrOptions({"nsf", "maf"})],
+        "flow": [StrOptions({"maf", "nsf"})],
         "n_transforms": [Interval(Integral, 1, None, closed="left")],
         "hidden_features": ["array-like"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -133,11 +138,11 @@ class NormalizingFlowSampler(NeuralSampler):
 
     def __init__(
         self,
-        flow="nsf",
+        flow="maf",
         *,
         n_transforms=6,
         hidden_features=(128, 128),
-        max_epochs=20,
+        max_epochs=30,
         batch_size="auto",
         lr=0.002,
         device="auto",

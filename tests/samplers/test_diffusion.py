@@ -69,7 +69,7 @@ def test_forward_marginal_has_its_moments(exact, t):
 
 def test_bound_falls_with_the_steps_to_the_cross_entropy(exact, toy):
     # The distance falls with 1 / n_steps; 0.7 % are the Gaussian decoder of u_0.
-    toy = toy[:500]
+    toy = toy[:250]
     expected = exact_cross_entropy(toy).item()
     bounds = [bound_of(exact, toy, n_steps) for n_steps in (3, 10, 50, 2500)]
     assert bounds == sorted(bounds, reverse=True)
@@ -181,7 +181,7 @@ def correlated():
 @pytest.fixture(scope="module")
 def fitted(correlated):
     return DiffusionSampler(
-        width=32, n_blocks=2, max_epochs=25, batch_size=400, lr=0.02, random_state=0
+        width=32, n_blocks=1, max_epochs=25, batch_size=400, lr=0.02, random_state=0
     ).fit(correlated)
 
 
@@ -201,8 +201,9 @@ def test_draws_recover_a_correlated_gaussian(fitted, n_steps):
 
 
 def test_score_is_a_lower_bound_that_rises_with_the_steps(fitted, correlated):
-    exact = multivariate_normal(MEAN, COVARIANCE).logpdf(correlated).mean()
-    scores = [with_steps(fitted, n).score_samples(correlated).mean() for n in (5, 25, 200)]
+    codes = correlated[:1000]
+    exact = multivariate_normal(MEAN, COVARIANCE).logpdf(codes).mean()
+    scores = [with_steps(fitted, n).score_samples(codes).mean() for n in (5, 25, 200)]
     assert scores == sorted(scores)
     # 0.12 are the 200 steps, the rest is the network's.
     assert exact - 0.3 < scores[-1] < exact + 0.02
@@ -249,11 +250,11 @@ def test_partial_fit_widens_the_range(correlated):
 
 def test_two_clusters_stay_apart():
     rng = np.random.RandomState(0)
-    Z = rng.standard_normal((1500, 2)) * 0.3 + 3 * rng.choice([-1, 1], size=(1500, 1))
+    Z = rng.standard_normal((1000, 2)) * 0.3 + 3 * rng.choice([-1, 1], size=(1000, 1))
     sampler = DiffusionSampler(
-        width=32, n_blocks=2, max_epochs=30, batch_size=150, lr=0.02, random_state=0
+        width=32, n_blocks=2, max_epochs=20, batch_size=100, lr=0.02, random_state=0
     )
-    X_new = sampler.fit(Z).sample(1000, random_state=0)
+    X_new = sampler.fit(Z).sample(500, random_state=0)
     assert (np.abs(X_new.mean(axis=1)) < 1.5).mean() < 0.02
     assert (X_new[:, 0] > 0).mean() == pytest.approx((Z[:, 0] > 0).mean(), abs=0.1)
 
@@ -289,7 +290,7 @@ def test_parameters_of_the_network_are_those_asked_for():
     assert len(maps.down) == 2 and len(maps.up) == 3 and maps.first.out_channels == 32
 
 
-@pytest.mark.parametrize("code_shape, expected", [(None, 256), ((2, 3, 3), 32)])
+@pytest.mark.parametrize("code_shape, expected", [(None, 384), ((2, 3, 3), 32)])
 def test_default_width_depends_on_the_shape(code_shape, expected):
     Z = np.random.RandomState(0).standard_normal((40, 18))
     sampler = small(width=None, code_shape=code_shape, max_epochs=1).fit(Z)
@@ -299,13 +300,14 @@ def test_default_width_depends_on_the_shape(code_shape, expected):
 
 def test_maps_are_learnt_as_maps():
     # Neighbours in the map are equal: flat rows of 16 with a strong structure.
-    coarse = np.random.RandomState(0).standard_normal((300, 1, 2, 2))
-    Z = coarse.repeat(2, axis=2).repeat(2, axis=3).reshape(300, 16)
-    sampler = small(code_shape=(1, 4, 4), max_epochs=12, batch_size=50, lr=0.02).fit(Z)
-    maps = sampler.sample(300, random_state=0).reshape(-1, 4, 4)
+    coarse = np.random.RandomState(0).standard_normal((200, 1, 2, 2))
+    Z = coarse.repeat(2, axis=2).repeat(2, axis=3).reshape(200, 16)
+    sampler = small(code_shape=(1, 4, 4), max_epochs=9, batch_size=25, lr=0.02).fit(Z)
+    maps = sampler.sample(200, random_state=0).reshape(-1, 4, 4)
     within = np.mean((maps[:, 0, 0] - maps[:, 1, 1]) ** 2)
     across = np.mean((maps[:, 1, 1] - maps[:, 2, 2]) ** 2)
-    assert within < 0.3 * across
+    # Noise would give 1.
+    assert within < 0.5 * across
 
 
 # ------------------------------------------------------------------ averaged weights

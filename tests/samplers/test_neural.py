@@ -11,7 +11,7 @@ from latentgen.samplers import DiffusionSampler, NormalizingFlowSampler
 
 # Small enough for many fits.
 FLOW = NormalizingFlowSampler(
-    n_transforms=2, hidden_features=(16,), max_epochs=3, batch_size=64, random_state=0
+    "nsf", n_transforms=2, hidden_features=(16,), max_epochs=3, batch_size=64, random_state=0
 )
 DIFFUSION = DiffusionSampler(
     width=16, n_blocks=1, n_steps=4, max_epochs=3, batch_size=64, random_state=0

@@ -18,7 +18,7 @@ def moons():
 @pytest.fixture(scope="module", params=FLOWS)
 def fitted(request, moons):
     # Three layers each: enough to bend a plane, few enough to be fast.
-    epochs = 20 if request.param == "nsf" else 40
+    epochs = 14 if request.param == "nsf" else 40
     return NormalizingFlowSampler(
         request.param,
         n_transforms=3,
