@@ -53,9 +53,9 @@ def _reseeded_clones(sampler, n_clones):
     ]
 
 
-def _fit_member(sampler, Z, y):
-    """Fit a sampler to the rows of a bootstrap sample."""
-    return sampler.fit(Z) if y is None else sampler.fit(Z, y)
+def _fit_member(sampler, Z, y, method):
+    """Fit a sampler to a bootstrap sample."""
+    return getattr(sampler, method)(*([Z] if y is None else [Z, y]))
 
 
 def _bootstrap_rows(n_samples, groups, rng):
@@ -349,6 +349,8 @@ class EnsembleSampler(BaseSampler):
     -----
     A bootstrap sample has as many rows as there are codes, drawn with replacement. For a
     sampler that requires labels it is drawn inside each class, so that no class is lost.
+    ``partial_fit`` gives each member a bootstrap sample of the new codes; it exists if the inner
+    sampler has it.
 
     References
     ----------
@@ -392,18 +394,27 @@ class EnsembleSampler(BaseSampler):
         return self.estimators_[0].classes_
 
     def _fit(self, Z, y, rng):
+        # All is drawn here, in order, so that it does not depend on 'n_jobs'.
+        members = [_seeded_clone(self._inner(), rng) for _ in range(self.n_estimators)]
+        self._fit_members(members, Z, y, rng, "fit")
+
+    @available_if(_inner_has("partial_fit"))
+    def _partial_fit(self, Z, y, rng):
+        """Give each member a bootstrap sample of the new codes."""
+        # Copies, because one member may fail after another has been changed.
+        self._fit_members(map(copy, self.estimators_), Z, y, rng, "partial_fit")
+
+    def _fit_members(self, members, Z, y, rng, method):
         groups = None
         if y is not None:
             y = np.asarray(y)
             check_consistent_length(Z, y)
             if get_tags(self._inner()).target_tags.required:
                 groups = np.unique(column_or_1d(y), return_inverse=True)[1]
-        # All is drawn here, in order, so that it does not depend on 'n_jobs'.
-        members = [_seeded_clone(self._inner(), rng) for _ in range(self.n_estimators)]
-        rows = [_bootstrap_rows(len(Z), groups, rng) for _ in members]
+        samples = [(member, _bootstrap_rows(len(Z), groups, rng)) for member in members]
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_member)(member, Z[chosen], None if y is None else y[chosen])
-            for member, chosen in zip(members, rows, strict=True)
+            delayed(_fit_member)(member, Z[rows], None if y is None else y[rows], method)
+            for member, rows in samples
         )
 
     def sample(self, n_samples=1, *, y=None, random_state=None):

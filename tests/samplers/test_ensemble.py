@@ -16,7 +16,6 @@ from latentgen.samplers import (
     LocalGaussianSampler,
 )
 
-
 # Little data, on which small inner samplers do copy.
 pytestmark = pytest.mark.filterwarnings("ignore:.* near-copies")
 
@@ -126,6 +125,8 @@ def test_every_class_keeps_its_size_in_every_member(data, seed):
     np.testing.assert_array_equal(sampler.classes_, ["many", "rare"])
     for member in sampler.estimators_:
         np.testing.assert_array_equal(member._counts, [57, 3])
+    # The rows inside a class differ all the same.
+    assert len({member.samplers_[0].mean_[0] for member in sampler.estimators_}) == 3
 
 
 def test_labels_reach_the_members(data):
@@ -163,6 +164,29 @@ def test_fit_leaves_the_inner_sampler_alone(Z):
     inner = KernelDensitySampler(random_state=7)
     EnsembleSampler(inner, 2, random_state=0).fit(Z)
     assert inner.random_state == 7 and not hasattr(inner, "bandwidth_")
+
+
+def test_partial_fit_gives_members_bootstrap_samples_of_the_new_codes(Z):
+    sampler = EnsembleSampler(GaussianSampler(), 2, random_state=0).fit(Z)
+    before = [member.mean_ for member in sampler.estimators_]
+    sampler.partial_fit(Z + 10)
+    for member, mean in zip(sampler.estimators_, before, strict=True):
+        assert member._n_seen == 400
+        assert np.all(np.abs(member.mean_ - mean - 5) < 0.5)
+    first, second = (member.mean_ for member in sampler.estimators_)
+    assert not np.allclose(first, second)
+
+
+def test_partial_fit_is_there_if_the_inner_one_has_it():
+    assert hasattr(EnsembleSampler(GaussianSampler()), "partial_fit")
+    assert not hasattr(EnsembleSampler(Constant()), "partial_fit")
+
+
+def test_partial_fit_takes_in_a_new_class(data):
+    sampler = EnsembleSampler(ConditionalSampler(GaussianSampler(shrinkage=1.0)), 2).fit(*data)
+    sampler.partial_fit(data[0][:9] + 40, ["new"] * 9)
+    np.testing.assert_array_equal(sampler.classes_, ["many", "new", "rare"])
+    assert sampler.sample(20, y="new", random_state=0).min() > 25
 
 
 def test_grid_search_over_members_and_inner_parameters(Z):
