@@ -85,7 +85,8 @@ def shrunk_factors(Z, sizes, shrinkage=None):
     Z : ndarray of shape (n_samples, n_features)
     sizes : ndarray of shape (n_cells,)
     shrinkage : float, default=None
-        Weight of the target, from 0 to 1; None chooses one for each cell.
+        Weight of the target, from 0 to 1; None chooses one for each cell. A cell with a single
+        row has the target.
 
     Returns
     -------
@@ -115,6 +116,8 @@ def shrunk_factors(Z, sizes, shrinkage=None):
         # The pooled covariance stands in for the degree of freedom that the mean has taken.
         volume = np.trace(covariance) / n_features + 1 / size
         weight = _oracle_shrinkage(covariance, size) if shrinkage is None else shrinkage
+        # A code alone has no covariance; without noise it would be copied.
+        weight = 1.0 if size == 1 else weight
         covariance *= 1 - weight
         covariance += (weight + VARIANCE_FLOOR) * volume * identity
         factors[cell] = root @ np.linalg.cholesky(covariance)

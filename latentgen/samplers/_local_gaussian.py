@@ -74,7 +74,8 @@ class LocalGaussianSampler(BaseSampler):
         Pull of a cell's covariance towards the pooled covariance inside cells, scaled to the
         volume of the cell, from 0 to 1. ``'auto'`` estimates it for each cell from its codes
         [2]_: the fewer codes and the more alike the cells, the stronger the pull. Only with 0
-        is the covariance of every cell kept exactly.
+        is the covariance of every cell kept exactly. A code alone in its cell always gets the
+        pooled covariance, because otherwise it would be copied.
     temperature : float, default=1.0
         Factor of the standard deviation of the noise; 0 gives the shrunk codes.
         ``score_samples`` is that of temperature 1.

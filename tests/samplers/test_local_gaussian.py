@@ -219,10 +219,11 @@ def test_unusual_codes(shrinkage, codes):
         assert np.abs(X_new - codes.mean(axis=0)).max() < 10 * codes.std() + 0.01
 
 
-def test_a_code_alone_in_its_cell_is_not_copied():
+@pytest.mark.parametrize("shrinkage", [0, "auto"])
+def test_a_code_alone_in_its_cell_is_not_copied(shrinkage):
     Z = np.random.RandomState(0).standard_normal((300, 2))
     Z[0] = 50
-    sampler = LocalGaussianSampler(6, random_state=0).fit(Z)
+    sampler = LocalGaussianSampler(6, shrinkage=shrinkage, random_state=0).fit(Z)
     assert sampler.cell_sizes_.min() == 1
     X_new = sampler.sample(20_000, random_state=0)
     assert X_new[X_new[:, 0] > 25].std(axis=0).min() > 0.1
