@@ -46,6 +46,7 @@ from latentgen.utils._torch import (
     resolve_device,
     seed_scope,
 )
+from latentgen.utils._weights import WeightsMixin
 
 # What batch_size='auto' aims at, and its limits.
 _STEPS_PER_EPOCH, _MIN_BATCH, _MAX_BATCH = 50, 16, 128
@@ -59,7 +60,7 @@ _OPTIMIZERS = {
 }
 
 
-class ConvAutoencoder(BaseAutoencoder):
+class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
     """Convolutional autoencoder, plain or variational.
 
     With ``beta=0`` nothing pulls the codes towards a normal distribution: the decoder stays
@@ -401,7 +402,7 @@ class ConvAutoencoder(BaseAutoencoder):
             net.partial_fit(PixelRows(X))
         reports = net.criterion_.report() if regularizers else ()
         # What was trained for the regularisers alone is not needed any more.
-        net.criterion_ = PixelLoss(self.loss, self.beta)
+        net.criterion = net.criterion_ = PixelLoss(self.loss, self.beta)
         net.module_.eval()
         self.net_ = net
         self._architecture = architecture
@@ -552,28 +553,9 @@ class ConvAutoencoder(BaseAutoencoder):
             pixels, Z, out=out, batch_size=self._inference_batch(), device=self.device_
         )
 
-    def __getstate__(self):
-        state = super().__getstate__().copy()
-        net = state.pop("net_", None)
-        if net is not None:
-            # Plain arrays, so that a model made on a GPU opens without one and needs no pickle.
-            weights = net.module_.state_dict()
-            state["_weights"] = {name: value.cpu().numpy() for name, value in weights.items()}
-        return state
-
-    def __setstate__(self, state):
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is None:
-            return
-        with seed_scope(0):  # Initial weights are drawn, and thrown away.
-            module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
+    def _make_net(self):
+        module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
         # The layout decides the last bits of a convolution, and must be that of training.
         module.to(memory_format=torch.channels_last)
-        module.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-        try:
-            self.device_ = resolve_device(self.device)
-        except ValueError:
-            self.device_ = "cpu"
         loss = PixelLoss(self.loss, self.beta)
-        self.net_ = NeuralNet(module.eval(), loss, device=self.device_).initialize()
+        return NeuralNet(module, loss, device=self.device_).initialize()
