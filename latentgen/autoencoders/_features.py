@@ -132,8 +132,8 @@ def _refuse_judges(model):
     for part in model.modules():
         if type(part).__module__.split(".")[:2] == ["latentgen", "metrics"]:
             raise ValueError(
-                f"The feature model holds {type(part).__name__} of latentgen.metrics, a network that "
-                "judges generated images. A model that was trained to please its judge gets "
+                f"The feature model holds {type(part).__name__} of latentgen.metrics, a network "
+                "that judges generated images. A model that was trained to please its judge gets "
                 "better numbers and no better images: use another network, or 'dae'."
             )
 
