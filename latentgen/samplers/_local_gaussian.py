@@ -70,7 +70,7 @@ class LocalGaussianSampler(BaseSampler):
         Standard deviation of the noise in units of that of the cell, above 0 and at most 1.
         Codes are shrunk by ``sqrt(1 - bandwidth ** 2)``: near 0 draws are copies, 1 forgets
         the code and keeps only its cell.
-    shrinkage : float or 'auto', default='auto'
+    shrinkage : float or 'auto', default=0.0
         Pull of a cell's covariance towards the pooled covariance inside cells, scaled to the
         volume of the cell, from 0 to 1. ``'auto'`` estimates it for each cell from its codes
         [2]_: the fewer codes and the more alike the cells, the stronger the pull. Only with 0
@@ -164,7 +164,7 @@ class LocalGaussianSampler(BaseSampler):
         n_cells="auto",
         *,
         bandwidth=0.8,
-        shrinkage="auto",
+        shrinkage=0.0,
         temperature=1.0,
         min_novelty=0.0,
         random_state=None,

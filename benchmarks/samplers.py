@@ -1,0 +1,401 @@
+"""Samplers against each other on the codes of shared autoencoders.
+
+Four tables, chosen by ``--parts``: ``all`` fits each sampler to all codes, ``classes`` fits one
+per class and trains a classifier on the images, ``dials`` turns one knob of each sampler for the
+plane of FID and novelty, and ``low_data`` starts from few images and asks whether generated ones
+help a classifier. Rows of other parts, spaces and seeds in the results file stay, so that the
+table can be made piece by piece; fitted models are kept in ``--cache``.
+
+Fit and draw are given in seconds of processor time, which other work on the machine changes
+little; ``--plot`` draws the plane from the results file.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import argparse
+import csv
+import sys
+import tempfile
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from _judge import Judge, cached
+from _record import RESULTS, environment, print_rows, update_rows
+from sklearn.base import clone
+from sklearn.model_selection import train_test_split
+
+from latentgen import (
+    ConditionalSampler,
+    ConvAutoencoder,
+    DiffusionSampler,
+    EnsembleSampler,
+    FastHVRTSampler,
+    GaussianMixtureSampler,
+    GaussianSampler,
+    KernelDensitySampler,
+    LocalGaussianSampler,
+    NormalizingFlowSampler,
+)
+from latentgen.datasets import fetch_cifar10, fetch_mnist
+from latentgen.metrics import ClassifierFeatures, latent_ks_statistic, novelty
+
+# Data, size of the code, and the name of the fitted model, which mnist_core.py shares.
+SPACES = {
+    "mnist-16": ("mnist", 16, "mnist-16"),
+    "mnist-64": ("mnist", 64, "mnist-autoencoder"),
+    "cifar10-128": ("cifar10", 128, "cifar10-128"),
+}
+EPOCHS = 20
+# Test codes that say what novelty 1 is; their mean distance errs by less than 1 %.
+N_NOVELTY = 2500
+LOW_DATA = (500, 1000, 5000)
+PLANE = Path(__file__).parents[1] / "docs" / "images" / "samplers_plane.png"
+NEURAL = ("normalizing flow", "diffusion, 25 steps")
+
+
+def spread(Z):
+    """Root of the mean variance of the features."""
+    return float(np.sqrt(Z.var(axis=0).mean()))
+
+
+def samplers(Z, seed):
+    """The samplers of the tables."""
+    leaf = {"min_samples_leaf": 5, "random_state": seed}
+    local = {"partition": "local", "random_state": seed}
+    return {
+        "N(0, I)": GaussianSampler(covariance="identity"),
+        "Gaussian": GaussianSampler(),
+        "GMM 10": GaussianMixtureSampler(10, random_state=seed),
+        "GMM 100": GaussianMixtureSampler(100, random_state=seed),
+        "KDE cross-validated": KernelDensitySampler("cv", random_state=seed),
+        "KDE 0.3 std": KernelDensitySampler(0.3 * spread(Z)),
+        "FastHVRT bootstrap_noise": FastHVRTSampler("bootstrap_noise", **leaf),
+        "FastHVRT epanechnikov": FastHVRTSampler(**leaf),
+        "FastHVRT multivariate_kde": FastHVRTSampler("multivariate_kde", **leaf),
+        "FastHVRT univariate_kde_copula": FastHVRTSampler("univariate_kde_copula", **leaf),
+        "FastHVRT epanechnikov, fast": FastHVRTSampler(partition="fast", **leaf),
+        "FastHVRT epanechnikov, local": FastHVRTSampler(**local),
+        "FastHVRT local_gaussian, local": FastHVRTSampler("local_gaussian", **local),
+        "LocalGaussian": LocalGaussianSampler(random_state=seed),
+        "normalizing flow": NormalizingFlowSampler(random_state=seed),
+        "diffusion, 25 steps": DiffusionSampler(random_state=seed),
+    }
+
+
+def dials(Z, seed):
+    """Sampler, the knob that is turned, and its values."""
+    chosen = samplers(Z, seed)
+    std = spread(Z)
+    temperatures = (0.7, 0.85, 1.0)
+    bandwidths = (0.4, 0.6, 0.8, 0.9, 1.0)
+    epanechnikov = chosen["FastHVRT epanechnikov"]
+    hvrt_local = clone(chosen["FastHVRT epanechnikov"]).set_params(strategy="local_gaussian")
+    lines = {
+        "Gaussian": ("Gaussian", "temperature", (0.5, 0.75, 1.0)),
+        "GMM 10": ("GMM 10", "temperature", temperatures),
+        "GMM 100": ("GMM 100", "temperature", temperatures),
+        "KDE": ("KDE 0.3 std", "bandwidth", [share * std for share in (0.1, 0.2, 0.3, 0.4, 0.6)]),
+        "FastHVRT epanechnikov": (epanechnikov, "temperature", (0.3, 0.6, 1.0, 1.4, 1.8)),
+        "FastHVRT local_gaussian": (hvrt_local, "bandwidth", (0.2, 0.4, 0.6, 0.8)),
+        "FastHVRT epanechnikov, local": (
+            "FastHVRT epanechnikov, local",
+            "temperature",
+            (0.5, 1.0, 1.5, 2.0, 2.5),
+        ),
+        "FastHVRT local_gaussian, local": (
+            "FastHVRT local_gaussian, local",
+            "bandwidth",
+            bandwidths,
+        ),
+        "LocalGaussian": ("LocalGaussian", "bandwidth", bandwidths),
+        "FastHVRT epanechnikov, min_novelty": (epanechnikov, "min_novelty", (0.3, 0.6, 0.9, 1.1)),
+        "normalizing flow": ("normalizing flow", "temperature", temperatures),
+        "diffusion, 25 steps": ("diffusion, 25 steps", "temperature", (0.85, 1.0, 1.1)),
+    }
+    return {
+        line: (chosen[one] if isinstance(one, str) else one, knob, values)
+        for line, (one, knob, values) in lines.items()
+    }
+
+
+def cpu_time(function):
+    """Result and seconds of processor time of a call."""
+    start = time.process_time()
+    result = function()
+    return result, time.process_time() - start
+
+
+class Space:
+    """Codes of one autoencoder and everything to judge draws by."""
+
+    def __init__(self, autoencoder, judge, seed):
+        self.autoencoder, self.judge, self.seed = autoencoder, judge, seed
+        self.Z, self.Z_test = (
+            autoencoder.transform(judge.X_train),
+            autoencoder.transform(judge.X_test),
+        )
+        self.y = judge.y_train
+        self.rows = judge.rows_of_training_images(seed)
+
+    def measure(self, Z_new, y_new=None):
+        """Every number about codes and the images that they decode to."""
+        X_new = self.autoencoder.inverse_transform(Z_new)
+        distances = novelty(self.Z, self.Z_test[:N_NOVELTY], Z_new)
+        return {
+            **self.judge.images(X_new),
+            "latent_ks": latent_ks_statistic(self.Z, Z_new),
+            "novelty": distances.novelty,
+            "near_copies": distances.near_copies,
+            "tstr": None if y_new is None else self.judge.tstr(X_new, y_new, self.seed),
+        }
+
+    def timed(self, sampler, y=None):
+        """Fit to all codes, or per class, draw and measure."""
+        sampler, fit_s = cpu_time(lambda: sampler.fit(self.Z, y))
+        y_new = None if y is None else y[self.rows]
+        size = len(self.rows)
+        Z_new, draw_s = cpu_time(lambda: sampler.sample(size, y=y_new, random_state=self.seed))
+        return {"fit_cpu_s": fit_s, "draw_cpu_s": draw_s, **self.measure(Z_new, y_new)}
+
+    def references(self):
+        """A copy, the reconstruction and real images: what the rows are to be read against."""
+        n = len(self.rows)
+        yield (
+            "real training images",
+            self.judge.images(self.judge.X_train[self.rows])
+            | {
+                "tstr": self.judge.tstr(self.judge.X_train[self.rows], self.y[self.rows], self.seed)
+            },
+        )
+        yield "a copy of training codes", self.measure(self.Z[self.rows], self.y[self.rows])
+        yield "the codes of the test images", self.measure(self.Z_test[:n])
+
+
+def part_all(space, names):
+    yield from space.references()
+    for name, sampler in samplers(space.Z, space.seed).items():
+        if name not in names:
+            continue
+        yield name, space.timed(sampler)
+        if name.startswith("diffusion"):
+            few = sampler.set_params(n_steps=5)
+            Z_new, draw_s = cpu_time(partial(few.sample, len(space.rows), random_state=space.seed))
+            yield "diffusion, 5 steps", {"draw_cpu_s": draw_s, **space.measure(Z_new)}
+    if "ensemble" in names:
+        for size in (1, 3, 5, 7):
+            member = FastHVRTSampler(partition="fast", min_samples_leaf=5)
+            sampler = EnsembleSampler(member, size, random_state=space.seed)
+            yield f"ensemble of {size} FastHVRT, fast", space.timed(sampler)
+
+
+def part_classes(space, names):
+    for name, sampler in samplers(space.Z, space.seed).items():
+        if name in names and name != "N(0, I)":
+            if name == "GMM 100":
+                sampler = clone(sampler).set_params(n_components=10)
+                name = "GMM 10 per class"
+            elif name == "GMM 10":
+                continue
+            yield name, space.timed(ConditionalSampler(sampler), space.y)
+
+
+def part_dials(space, names):
+    for line, (sampler, knob, values) in dials(space.Z, space.seed).items():
+        if line in NEURAL and line not in names:
+            continue
+        fitted = None
+        for value in values:
+            if fitted is None or knob != "temperature":
+                fitted = clone(sampler).set_params(**{knob: value}).fit(space.Z)
+            Z_new = fitted.set_params(**{knob: value}).sample(
+                len(space.rows), random_state=space.seed
+            )
+            share = value / spread(space.Z) if line == "KDE" else value
+            yield line, {"knob": knob, "value": share, **space.measure(Z_new)}
+
+
+def part_low_data(judge, names, n_training, seed, smoke):
+    """From few images: autoencoder, samplers per class, and classifiers."""
+    rows, _ = train_test_split(
+        np.arange(len(judge.X_train)),
+        train_size=n_training,
+        stratify=judge.y_train,
+        random_state=seed,
+    )
+    few = Judge(
+        judge.X_train[rows],
+        judge.y_train[rows],
+        judge.X_test,
+        judge.y_test,
+        n_training,
+        judge.features,
+    )
+    epochs = 1 if smoke else 40
+    autoencoder = ConvAutoencoder(64, max_epochs=epochs, random_state=seed).fit(few.X_train)
+    space = Space(autoencoder, few, seed)
+    n_new = 10 * n_training
+    y_new = np.resize(few.y_train, n_new)
+
+    def accuracy(X, y):
+        return judge.tstr(X, y, seed)
+
+    # As many steps of training as with the generated images.
+    again = np.resize(np.arange(n_training), n_training + n_new)
+    yield "real images alone", {"real_and_new": accuracy(few.X_train[again], few.y_train[again])}
+    X_copy = autoencoder.reconstruct(few.X_train)
+    again = np.resize(np.arange(n_training), n_new)
+    yield (
+        "a copy of training codes",
+        {
+            **space.measure(space.Z),
+            "real_and_new": accuracy(
+                np.concatenate([few.X_train, X_copy[again]]), np.append(few.y_train, y_new)
+            ),
+        },
+    )
+    for name, sampler in samplers(space.Z, seed).items():
+        if name in ("N(0, I)", *NEURAL) or name not in names:
+            continue
+        # What 5 000 images can carry, per class.
+        if name.startswith("GMM"):
+            n_components = max(1, sampler.n_components * n_training // 50_000)
+            sampler.set_params(n_components=n_components)
+            name = f"{name.split()[0]} {n_components} per class"
+        sampler = ConditionalSampler(sampler).fit(space.Z, few.y_train)
+        Z_new = sampler.sample(y=y_new, random_state=seed)
+        X_new = autoencoder.inverse_transform(Z_new)
+        yield (
+            name,
+            {
+                **space.measure(Z_new),
+                "tstr": accuracy(X_new, y_new),
+                "real_and_new": accuracy(
+                    np.concatenate([few.X_train, X_new]), np.append(few.y_train, y_new)
+                ),
+            },
+        )
+
+
+def load(data, data_home, smoke):
+    """Training and test images and labels."""
+    fetch = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}[data]
+    both = [
+        fetch(subset=subset, data_home=data_home, download_if_missing=not smoke, return_X_y=True)
+        for subset in ("train", "test")
+    ]
+    return [(X[:1500], y[:1500]) for X, y in both] if smoke else both
+
+
+def plot_plane(folder):
+    """FID over novelty, one curve for each dial."""
+    import matplotlib.pyplot as plt
+
+    with open(Path(folder) / "samplers.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["seed"] == "0"]
+    spaces = [space for space in SPACES if any(row["space"] == space for row in rows)]
+    fig, axes = plt.subplots(1, len(spaces), figsize=(5.2 * len(spaces), 5.4), squeeze=False)
+    for ax, space in zip(axes[0], spaces, strict=True):
+        here = [row for row in rows if row["space"] == space]
+        lines = dict.fromkeys(row["sampler"] for row in here if row["part"] == "dials")
+        for number, line in enumerate(lines):
+            points = [row for row in here if row["part"] == "dials" and row["sampler"] == line]
+            x, y = ([float(row[key]) for row in points] for key in ("novelty", "fid"))
+            ax.plot(x, y, "-", marker="osD^vPX*<>ph"[number % 12], ms=4, color=f"C{number % 10}",
+                    ls="-" if number < 10 else "--", label=line)  # fmt: skip
+        for row in here:
+            if row["part"] == "all" and row["sampler"] == "the codes of the test images":
+                ax.plot(1, float(row["fid"]), "k*", ms=11, label="reconstructed test images")
+            if row["part"] == "all" and row["sampler"] == "real training images":
+                ax.axhline(float(row["fid"]), color="0.6", lw=1, ls=":", label="real images")
+        ax.axvline(1, color="0.85", lw=1, zorder=0)
+        ax.set(title=space, xlabel="novelty (1 = as far as unseen images)", yscale="log")
+        ax.set_xlim(0, 1.6)
+        ax.grid(alpha=0.25, which="both")
+    axes[0, 0].set_ylabel("FID")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=8)
+    fig.tight_layout(rect=(0, 0.16, 1, 1))
+    PLANE.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(PLANE, dpi=150)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
+    parser.add_argument("--data-home", help="folder with the image files")
+    parser.add_argument("--cache", default=Path(__file__).parent / ".cache")
+    parser.add_argument("--results", default=RESULTS, help="folder of the results file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
+    parts = ["all", "classes", "dials", "low_data"]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--samplers", nargs="+", help="names of the table, all by default")
+    parser.add_argument("--without", nargs="+", default=[], help="names to leave out")
+    parser.add_argument("--plot", action="store_true", help="only draw the plane")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.plot:
+        return plot_plane(arguments.results)
+    # Near-copies have a column of their own here.
+    warnings.filterwarnings("ignore", message=".*near-copies of training codes")
+    smoke = arguments.smoke
+    cache = Path(tempfile.mkdtemp() if smoke else arguments.cache)
+    names = arguments.samplers or [*samplers(np.eye(2), 0), "ensemble"]
+    names = [name for name in names if name not in arguments.without]
+    if smoke:
+        names = ["Gaussian", "FastHVRT epanechnikov, fast", "LocalGaussian"]
+        arguments.parts = ["all", "classes", "low_data"]
+    for space_name in ["mnist-16"] if smoke else arguments.spaces:
+        data, latent_dim, model = SPACES[space_name]
+        try:
+            (X_train, y_train), (X_test, y_test) = load(data, arguments.data_home, smoke)
+        except OSError as error:
+            print(f"samplers: skipped, {error}" if smoke else error)
+            sys.exit(0 if smoke else 2)
+        features = cached(
+            cache / f"{data}-features.latentgen",
+            lambda X=X_train, y=y_train: ClassifierFeatures(random_state=0).fit(X, y),
+        )
+        judge = Judge(X_train, y_train, X_test, y_test, 500 if smoke else 10_000, features)
+        for seed in [0] if smoke else arguments.seeds:
+            epochs = 1 if smoke else EPOCHS
+            autoencoder = ConvAutoencoder(latent_dim, max_epochs=epochs, random_state=seed)
+            path = cache / f"{model}-{epochs}-epochs-{seed}.latentgen"
+            space = Space(cached(path, partial(autoencoder.fit, X_train)), judge, seed)
+            parts = {
+                "all": lambda: part_all(space, names),  # noqa: B023
+                "classes": lambda: part_classes(space, names),  # noqa: B023
+                "dials": lambda: part_dials(space, names),  # noqa: B023
+            }
+            for n_training in (200,) if smoke else LOW_DATA:
+                if "low_data" in arguments.parts and space_name != "cifar10-128":
+                    parts[f"low data, {n_training}"] = partial(
+                        part_low_data, judge, names, n_training, seed, smoke
+                    )
+            for part, rows_of in parts.items():
+                if part.split(",")[0].replace(" ", "_") not in arguments.parts:
+                    continue
+                for name, values in rows_of():
+                    row = {"space": space_name, "part": part, "sampler": name, "seed": seed}
+                    row |= {"knob": "", "value": "", **values}
+                    row |= {
+                        "n_real": len(X_test),
+                        "extractor": f"ClassifierFeatures fitted on {features.fitted_on_}",
+                        **environment(),
+                    }
+                    columns = ["space", "part", "sampler", "value", "fid", "novelty", "tstr"]
+                    print_rows([row], [*columns, "real_and_new", "fit_cpu_s"])
+                    sys.stdout.flush()
+                    if not smoke:
+                        keys = ("space", "part", "sampler", "seed", "knob", "value")
+                        update_rows("samplers", [row], keys, arguments.results)
+
+
+if __name__ == "__main__":
+    main()
