@@ -39,9 +39,9 @@ class NormalizingFlowSampler(NeuralSampler):
         as much as with ``'maf'``.
     n_transforms : int, default=6
         Number of layers; features are permuted at random between them.
-    hidden_features : tuple of int, default=(128, 128)
+    hidden_features : tuple of int, default=(256, 256)
         Widths of the hidden layers of the network in each of them.
-    max_epochs : int, default=30
+    max_epochs : int, default=25
         Passes over the codes.
     batch_size : int or 'auto', default='auto'
         Codes per step. ``'auto'`` is 512, and less for fewer than 25 600 codes, so that an epoch
@@ -101,9 +101,9 @@ class NormalizingFlowSampler(NeuralSampler):
     the weights of the last one. Splines reach to 5 standard deviations; beyond, they are the
     identity.
 
-    On 60 000 codes of 64 numbers and one thread, 30 epochs of ``'maf'`` take 1.5 minutes, and
-    10 000 draws 7 seconds. Six epochs of ``'nsf'`` with 4 layers take 2.6 minutes, for a lower
-    test density (-114 nats, against -107) and worse images; 10 000 draws take 5 seconds.
+    On 60 000 codes of 64 numbers and one thread, the defaults take 2.4 minutes, and 10 000 draws
+    14 seconds. Six epochs of ``'nsf'`` with 4 layers of width 128 take 2.6 minutes, for a lower
+    test density (-114 nats, against -100) and worse images; 10 000 draws take 5 seconds.
 
     References
     ----------
@@ -141,8 +141,8 @@ class NormalizingFlowSampler(NeuralSampler):
         flow="maf",
         *,
         n_transforms=6,
-        hidden_features=(128, 128),
-        max_epochs=30,
+        hidden_features=(256, 256),
+        max_epochs=25,
         batch_size="auto",
         lr=0.002,
         device="auto",
