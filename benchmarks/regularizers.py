@@ -6,9 +6,10 @@ compared with the 10 000 test images, beside the floors: real images, and decode
 Fitted autoencoders are kept in ``--cache``; the results file is written after each of them.
 
 The weights of the KL term that the literature gives for averaged reconstructions, 1e-6 to 1e-2,
-are times 784 in latentgen's terms. FastHVRT works on ranks of standardised codes and a full
-covariance follows every scaling, so that standardisation changes the first and the second sampler
-little; differences there show how much a row varies by itself.
+are times 784 in latentgen's terms. Standardisation divides each code value by its deviation.
+FastHVRT standardises codes by itself, so that its two rows differ by rounding only. A full
+covariance follows every scaling, but the k-means start of the mixture and the cells of
+LocalGaussian do not. ``fit_s`` leaves out the training of feature models.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
