@@ -2,14 +2,21 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from copy import deepcopy
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from latentgen.utils._sampling import draw
+
+
+def _sampler_takes_in_codes(pipeline):
+    """Check that the last step has ``partial_fit``."""
+    return hasattr(pipeline._final_estimator, "partial_fit")
 
 
 class LatentGenerativePipeline(Pipeline):
@@ -74,6 +81,60 @@ class LatentGenerativePipeline(Pipeline):
     >>> pipeline.fit(X).sample(3, random_state=0).shape
     (3, 1, 8, 8)
     """
+
+    @available_if(_sampler_takes_in_codes)
+    def partial_fit(self, X, y=None, *, retrain=False):
+        """Take in new images without a full refit; the first call is ``fit``.
+
+        The autoencoder and the transformers stay as they are, so that codes taken in earlier
+        keep their meaning, and the sampler takes in the codes of the new images. With `retrain`
+        the steps before the sampler are trained further instead, each by its own
+        ``partial_fit``. Every earlier code is then out of date, so the sampler is fitted anew,
+        to the codes of `X` alone: pass all images that it shall know.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            New images.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; only class-conditional samplers use them.
+        retrain : bool, default=False
+            Train the steps before the sampler further.
+
+        Returns
+        -------
+        self : object
+            Fitted pipeline.
+
+        Raises
+        ------
+        AttributeError
+            If the sampler, or with `retrain` another step, has no ``partial_fit``.
+        ValueError
+            If the images have another shape than before.
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y)
+        if not retrain:
+            self._final_estimator.partial_fit(self[:-1].transform(X), y)
+            return self
+        # On copies, so that a failure leaves steps and sampler in accord.
+        trained, codes = [], X
+        for name, step in self.steps[:-1]:
+            if step not in (None, "passthrough"):
+                if not hasattr(step, "partial_fit"):
+                    raise AttributeError(
+                        f"retrain=True needs 'partial_fit' in every step, but step {name!r} "
+                        f"({type(step).__name__}) has none. Use retrain=False, or fit with all "
+                        "images."
+                    )
+                step = deepcopy(step)
+                codes = step.partial_fit(codes, y).transform(codes)
+            trained.append((name, step))
+        self._final_estimator.fit(codes, y)
+        self.steps[:-1] = trained
+        return self
 
     def sample(self, n_samples=1, *, y=None, random_state=None):
         """Draw new images.

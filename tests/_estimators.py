@@ -41,6 +41,8 @@ SAMPLERS = [
     FastHVRTSampler(random_state=0),
     FastHVRTSampler("univariate_kde_copula", min_samples_leaf=5, random_state=0),
     FastHVRTSampler("local_gaussian", min_samples_leaf=5, random_state=0),
+    FastHVRTSampler(partition="fast", random_state=0),
+    FastHVRTSampler("local_gaussian", partition="local", random_state=0),
     NormalizingFlowSampler(
         n_transforms=2, hidden_features=(8,), max_epochs=1, batch_size=64, random_state=0
     ),

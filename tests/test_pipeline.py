@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import tracemalloc
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -546,3 +547,50 @@ def test_make_latent_pipeline_uses_what_it_is_given():
     assert list(pipeline.named_steps) == ["autoencoder", "standardscaler", "pca", "sampler"]
     assert all(used is given for (_, used), given in zip(pipeline.steps, steps, strict=True))
     assert pipeline.memory == "folder" and pipeline.verbose is True
+
+
+# ------------------------------------------------------------------ new images
+
+
+def test_partial_fit_begins_like_fit(digits):
+    expected = chain().fit(digits[0]).sample(5, random_state=0)
+    assert_array_equal(chain().partial_fit(digits[0]).sample(5, random_state=0), expected)
+
+
+def test_partial_fit_keeps_the_encoder_and_adds_codes_to_the_sampler(digits):
+    X = digits[0]
+    pipeline = chain(StandardScaler()).fit(X[:80])
+    encoder = pipeline[:-1]
+    codes = encoder.transform(X)
+    pipeline.partial_fit(X[80:])
+    assert_array_equal(encoder.transform(X), codes)
+    assert_allclose(pipeline["sampler"].mean_, codes.mean(axis=0), atol=1e-5)
+
+
+def test_partial_fit_with_retrain_trains_every_step_and_refits_the_sampler(digits):
+    X = digits[0]
+    pipeline = chain(StandardScaler()).fit(X[:80])
+    pipeline.partial_fit(X[80:], retrain=True)
+    assert pipeline["autoencoder"].n_iter_ == 2
+    assert pipeline["standardscaler"].n_samples_seen_ == len(X)
+    codes = pipeline[:-1].transform(X[80:])
+    assert_allclose(pipeline["sampler"].mean_, codes.mean(axis=0), atol=1e-5)
+
+
+def test_partial_fit_takes_labels(fitted_by_class, digits):
+    pipeline = deepcopy(fitted_by_class)
+    new = pipeline.partial_fit(digits[0][:9], np.full(9, 77))
+    assert 77 in new.classes_ and new.sample(3, y=77).shape == (3, 1, 8, 8)
+
+
+def test_a_step_that_cannot_be_trained_further_is_named_and_nothing_changes(digits):
+    X = digits[0]
+    pipeline = chain(PCA(2)).fit(X)
+    before = pipeline.sample(5, random_state=0)
+    with pytest.raises(AttributeError, match=r"step 'pca' \(PCA\) has none"):
+        pipeline.partial_fit(X, retrain=True)
+    assert_array_equal(pipeline.sample(5, random_state=0), before)
+
+
+def test_partial_fit_needs_a_sampler_that_has_it():
+    assert not hasattr(chain(sampler=GaussianMixture()), "partial_fit")

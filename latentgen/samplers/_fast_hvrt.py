@@ -77,8 +77,7 @@ class FastHVRTSampler(BaseSampler):
         How the codes are cut.
 
         - ``'hvrt'``: the published tree. It needs most of the time of ``fit``.
-        - ``'fast'``: a tree with the same target that looks at ``sqrt(n_features)`` random
-          features for each cut [5]_.
+        - ``'fast'``: a tree with the same target that compares 16 random cuts of each node [5]_.
         - ``'local'``: cuts along the leading principal component of each cell [6]_ and one step
           of k-means, so that a partition is a neighbourhood. With ``'local_gaussian'`` it gives
           the best images far from the training set; see the benchmarks.
@@ -163,7 +162,7 @@ class FastHVRTSampler(BaseSampler):
     .. [4] B. W. Silverman and G. A. Young, "The bootstrap: to smooth or not to smooth?",
        Biometrika 74 (1987), 469-479: the shrunk smoothed bootstrap of ``'local_gaussian'``.
     .. [5] P. Geurts, D. Ernst and L. Wehenkel, "Extremely randomized trees", Machine Learning
-       63 (2006), 3-42, table 1.
+       63 (2006), 3-42, section 2.
     .. [6] D. Boley, "Principal direction divisive partitioning", Data Mining and Knowledge
        Discovery 2 (1998), 325-344.
 
@@ -299,10 +298,8 @@ class FastHVRTSampler(BaseSampler):
             n_cells = max(2, round(len(members) / usual[cell]))
             if self._means is not None:
                 means, parts = find_neighborhoods(codes[members], n_cells, min_samples_leaf, rng)
-                # The first part takes the place of the cell, the others follow at the end.
-                ids[members] = np.where(parts == 0, cell, len(self._means) + parts - 1)
-                self._means = np.concatenate([self._means, means[1:]])
-                self._means[cell] = means[0]
+                ids[members] = len(self._means) + parts
+                self._means = np.concatenate([self._means, means])
             else:
                 branch, leaves = grow_tree(
                     self._z_scores(codes[members]),
@@ -318,6 +315,12 @@ class FastHVRTSampler(BaseSampler):
             counts = np.bincount(ids[members])
             made = np.append(made, np.zeros(max(0, len(counts) - len(made))))
             made[np.flatnonzero(counts)] = counts[counts > 0] / growth
+        if self._means is not None and len(self._means) > len(usual):
+            # Near the border of a cell that was cut, another mean may now be the nearest.
+            kept = np.unique(ids)
+            nearest = pairwise_distances_argmin(codes, self._means[kept])
+            kept, ids = kept[np.unique(nearest)], np.unique(nearest, return_inverse=True)[1]
+            self._means, made = self._means[kept], made[kept]
         self._made_sizes = made
         return ids
 

@@ -10,6 +10,9 @@ from sklearn.tree import DecisionTreeRegressor
 
 _TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
 
+# Random cuts of a node that are compared; with fewer, many nodes find no cut at all.
+_CUTS_COMPARED = 16
+
 # Rows whose scatter is looked at for the direction of a cut, and steps of the power iteration.
 _SCATTER_ROWS = 1000
 _POWER_STEPS = 6
@@ -24,8 +27,8 @@ def tree_arrays(tree):
 def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=False):
     """Grow a regression tree on the sum of the z-scores.
 
-    Each cut is the best of one random threshold in each of ``sqrt(n_features)`` random features
-    (extremely randomised trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
+    Each cut is the best of one random threshold in each of 16 random features (extremely
+    randomised trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=Fa
     Z = Z.astype(np.float32)
     tree = DecisionTreeRegressor(
         splitter="best" if thorough else "random",
-        max_features=None if thorough else "sqrt",
+        max_features=None if thorough else min(Z.shape[1], _CUTS_COMPARED),
         max_leaf_nodes=n_leaves,
         min_samples_leaf=min_samples_leaf,
         max_depth=max_depth,

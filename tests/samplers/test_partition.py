@@ -1,0 +1,203 @@
+"""Cuts of codes into cells, and what becomes of them when codes are added."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.spatial.distance import cdist
+
+from latentgen import FastHVRTSampler
+from latentgen.samplers._partition import (
+    find_leaves,
+    find_neighborhoods,
+    graft,
+    grow_tree,
+)
+
+PARTITIONS = ["hvrt", "fast", "local"]
+STRATEGIES = ["epanechnikov", "local_gaussian", "univariate_kde_copula"]
+
+
+def make_codes(n_samples, seed=0, n_features=6):
+    rng = np.random.RandomState(seed)
+    return rng.standard_normal((n_samples, n_features)) * np.linspace(3, 0.5, n_features)
+
+
+@pytest.fixture(scope="module")
+def Z():
+    return make_codes(1200)
+
+
+def scatter_inside(Z, cells):
+    """Share of the total scatter that is left inside cells."""
+    inside = sum(np.square(Z[cells == c] - Z[cells == c].mean(axis=0)).sum() for c in set(cells))
+    return inside / np.square(Z - Z.mean(axis=0)).sum()
+
+
+# ------------------------------------------------------------------ trees
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_leaves_of_training_rows_are_found_again(Z, thorough):
+    tree, leaves = grow_tree(Z, 40, 5, np.random.RandomState(0), thorough=thorough)
+    assert_array_equal(find_leaves(Z, tree), leaves)
+    assert len(np.unique(leaves)) == 40 and np.bincount(leaves)[np.unique(leaves)].min() >= 5
+
+
+def test_a_thorough_tree_separates_the_sums_of_z_scores_better(Z):
+    def left_over(thorough):
+        _, leaves = grow_tree(Z, 40, 5, np.random.RandomState(0), thorough=thorough)
+        return scatter_inside(Z.sum(axis=1, keepdims=True), leaves)
+
+    assert left_over(thorough=True) < left_over(thorough=False) < 0.5
+
+
+def test_depth_is_limited(Z):
+    _, leaves = grow_tree(Z, 40, 5, np.random.RandomState(0), max_depth=2)
+    assert len(np.unique(leaves)) <= 4
+
+
+def test_a_graft_cuts_one_leaf_and_leaves_the_others(Z):
+    rng = np.random.RandomState(0)
+    tree, leaves = grow_tree(Z, 8, 5, rng)
+    cut = leaves[0]
+    rows = leaves == cut
+    branch, inner = grow_tree(Z[rows], 3, 5, rng)
+    found = find_leaves(Z, graft(tree, cut, branch))
+    assert_array_equal(found[~rows], leaves[~rows])
+    assert_array_equal(found[rows], len(tree["feature"]) + inner)
+
+
+# ------------------------------------------------------------------ neighbourhoods
+
+
+def test_neighborhoods_are_compact(Z):
+    _, cells = find_neighborhoods(Z, 40, 5, np.random.RandomState(0))
+    _, leaves = grow_tree(Z, 40, 5, np.random.RandomState(0), thorough=True)
+    assert scatter_inside(Z, cells) < 0.9 * scatter_inside(Z, leaves)
+
+
+def test_every_row_is_in_the_cell_of_the_nearest_mean(Z):
+    means, cells = find_neighborhoods(Z, 40, 5, np.random.RandomState(0))
+    assert_array_equal(cells, cdist(Z, means).argmin(axis=1))
+
+
+@pytest.mark.parametrize("min_samples_leaf", [1, 20, 500])
+def test_no_neighborhood_is_smaller_than_asked_for(Z, min_samples_leaf):
+    means, cells = find_neighborhoods(Z, 60, min_samples_leaf, np.random.RandomState(0))
+    assert np.bincount(cells, minlength=len(means)).min() >= min_samples_leaf
+
+
+@pytest.mark.parametrize(
+    "Z, n_cells",
+    [(np.ones((20, 3)), 1), (np.repeat(np.eye(3), 9, axis=0), 3), (np.zeros((1, 2)), 1)],
+    ids=["equal", "three points", "one row"],
+)
+def test_equal_codes_make_fewer_neighborhoods(Z, n_cells):
+    _, cells = find_neighborhoods(Z, 10, 1, np.random.RandomState(0))
+    assert len(np.unique(cells)) == n_cells
+
+
+def test_far_offsets_cancel_no_digits():
+    Z = make_codes(300)
+    rng = np.random.RandomState
+    expected = find_neighborhoods(Z, 10, 1, rng(0))[1]
+    assert_array_equal(find_neighborhoods(Z + 1e6, 10, 1, rng(0))[1], expected)
+
+
+# ------------------------------------------------------------------ FastHVRTSampler
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_partition_works_with_every_kernel(Z, partition, strategy):
+    sampler = FastHVRTSampler(strategy, partition=partition, min_samples_leaf=5, random_state=0)
+    X_new = sampler.fit(Z).sample(4000, random_state=0)
+    error = 5 * Z.std(axis=0) * np.sqrt(1 / 4000 + 1 / len(Z))
+    assert np.all(np.abs(X_new.mean(axis=0) - Z.mean(axis=0)) < error)
+    assert_array_equal(sampler.apply(Z[sampler._rows]), np.sort(sampler.apply(Z)))
+
+
+def test_partitions_differ_in_what_they_keep_together(Z):
+    def left_over(partition):
+        sampler = FastHVRTSampler(
+            partition=partition, n_partitions=40, min_samples_leaf=5, random_state=0
+        )
+        return scatter_inside(Z, sampler.fit(Z).apply(Z))
+
+    assert left_over("local") < 0.6 * min(left_over("hvrt"), left_over("fast"))
+
+
+def test_fast_cuts_as_many_partitions_as_hvrt(Z):
+    sizes = [
+        FastHVRTSampler(partition=partition, min_samples_leaf=5, random_state=0)
+        .fit(Z)
+        .n_partitions_
+        for partition in ("hvrt", "fast")
+    ]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.3)
+
+
+def test_local_partitions_hold_about_sixty_codes(Z):
+    assert FastHVRTSampler(partition="local", random_state=0).fit(Z).n_partitions_ == 20
+
+
+def test_the_seed_decides_the_cuts(Z):
+    first, again, other = (
+        FastHVRTSampler(partition="fast", random_state=seed).fit(Z).apply(Z) for seed in (0, 0, 1)
+    )
+    assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+# ------------------------------------------------------------------ new codes
+
+
+@pytest.fixture(params=PARTITIONS)
+def fitted(request, Z):
+    sampler = FastHVRTSampler(
+        partition=request.param, n_partitions=30, min_samples_leaf=5, random_state=0
+    )
+    return sampler.fit(Z)
+
+
+def test_codes_of_the_same_kind_cut_nothing(fitted):
+    grown = deepcopy(fitted).partial_fit(make_codes(1200, seed=1))
+    assert grown.n_partitions_ <= fitted.n_partitions_ + 2
+    assert grown.partition_sizes_.sum() == 2400
+
+
+def test_many_codes_in_one_place_cut_its_partition(fitted, Z):
+    crowd = Z[:1] + 0.3 * make_codes(1500, seed=1)
+    grown = deepcopy(fitted).partial_fit(crowd)
+    assert grown.n_partitions_ > fitted.n_partitions_ + 2
+    assert grown.partition_sizes_.max() < 700
+    cells = np.repeat(np.arange(grown.n_partitions_), grown.partition_sizes_)
+    assert_array_equal(grown.apply(np.concatenate([Z, crowd])[grown._rows]), cells)
+
+
+def test_routing_comes_close_to_a_full_refit(fitted, Z):
+    """Draws after two batches have the moments of draws after one fit to all."""
+    crowd = Z[:1] + 0.3 * make_codes(1500, seed=1)
+    both = np.concatenate([Z, crowd])
+    grown = deepcopy(fitted).partial_fit(crowd).sample(20_000, random_state=0)
+    anew = deepcopy(fitted).fit(both).sample(20_000, random_state=0)
+    error = 6 * both.std(axis=0) * np.sqrt(2 / 20_000)
+    assert np.all(np.abs(grown.mean(axis=0) - anew.mean(axis=0)) < error)
+    assert_allclose(grown.std(axis=0), anew.std(axis=0), rtol=0.06)
+
+
+def test_rows_are_numbered_on(fitted, Z):
+    new = make_codes(300, seed=1)
+    grown = deepcopy(fitted).partial_fit(new).set_params(temperature=0.0)
+    X_new, source = grown.sample(50, random_state=0, return_source=True)
+    assert_allclose(X_new, np.concatenate([Z, new])[source.row], rtol=1e-5)
+
+
+def test_a_changed_partition_is_refused(fitted):
+    others = [partition for partition in PARTITIONS if partition != fitted.partition]
+    with pytest.raises(ValueError, match="Set the old value, or use fit"):
+        deepcopy(fitted).set_params(partition=others[0]).partial_fit(make_codes(50))
