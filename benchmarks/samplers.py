@@ -211,8 +211,9 @@ def part_classes(space, names):
 
 
 def part_dials(space, names):
+    known = samplers(space.Z, space.seed)
     for line, (sampler, knob, values) in dials(space.Z, space.seed).items():
-        if line in NEURAL and line not in names:
+        if line in known and line not in names:
             continue
         fitted = None
         for value in values:
