@@ -79,6 +79,122 @@ def sweep_cost():
     return "## Cost of a search (`sweep_cost.py`)", lines, note
 
 
+def samplers():
+    """One table for each space, and one for what few images allow."""
+    rows = pd.read_csv(RESULTS / "samplers.csv")
+    columns = {
+        "fid": "FID",
+        "kid": "KID",
+        "latent_ks": "latent KS",
+        "novelty": "novelty",
+        "near_copies": "near-copies",
+    }
+    times = {"fit_cpu_s": "fit (s)", "draw_cpu_s": "draw (s)"}
+    titles = {
+        "all": ("fitted to all codes", columns | times),
+        "classes": ("one sampler per class", columns | {"tstr": "TSTR"} | times),
+        "warm start": ("half of the codes by ``partial_fit``", columns | times),
+        "low data": ("", columns | {"tstr": "TSTR", "real_and_new": "real and generated"}),
+    }
+    tables = []
+    for (space, part), group in rows.groupby(["space", "part"]):
+        if part == "dials":
+            continue
+        about, shown = titles[part.split(",")[0]]
+        about = about or f"per class, from {part.split(',')[1].strip()} training images"
+        shown = {key: title for key, title in shown.items() if group[key].notna().any()}
+        lines = [
+            {"codes": sampler, "seeds": len(same)}
+            | {title: _mean_and_range(same[key]) for key, title in shown.items()}
+            for sampler, same in group.groupby("sampler")
+        ]
+        means = group.groupby("sampler")["fid"].mean()
+        lines.sort(key=lambda line: means.fillna(0)[line["codes"]])
+        tables.append((f"### {space}, {about}", lines, ""))
+    first = rows[rows["part"] == "all"].iloc[0]
+    note = (
+        f"Sorted by FID against {first['n_real']} test images; of several seeds the mean, with the "
+        "smallest and largest value in brackets. Seconds of processor time, one thread. "
+        f"Extractor: {first['extractor']}. {_setup(first)}"
+    )
+    return "## Samplers (`samplers.py`)", tables, note
+
+
+def sampler_scaling():
+    rows = pd.read_csv(RESULTS / "sampler_scaling.csv")
+    ratio, growth = rows[rows["part"] == "ratio"], rows[rows["part"] == "growth"]
+    tables = []
+    if len(ratio):
+        lines = [
+            {
+                "fit": row["sampler"],
+                "seconds": _short(row["fit_s"]),
+                "times as fast as hvrt": _short(row["times_as_fast_as_hvrt"]),
+                "runs": row["repeats"],
+            }
+            for _, row in ratio.sort_values("fit_s").iterrows()
+        ]
+        tables.append(
+            (f"### {ratio['n'].iloc[0]:,} codes, in turns with hvrt's own fit", lines, "")
+        )
+    lines = []
+    for sampler, group in growth.groupby("sampler", sort=False):
+        line = {"sampler": sampler}
+        by_size = group.set_index("n")
+        for n in sorted(growth["n"].unique()):
+            for key, title in (("fit_s", "fit"), ("draw_s", "draw"), ("peak_mb", "MB")):
+                value = by_size[key].get(n)
+                line[f"{title} {n:,}"] = "" if value is None else _short(value)
+        last = group.sort_values("n").iloc[-1]
+        line |= {"fit slope": _short(last["fit_slope"]), "draw slope": _short(last["draw_slope"])}
+        lines.append(line)
+    tables.append(("### Growth: as many draws as codes, seconds and peak memory", lines, ""))
+    about = rows.iloc[0]
+    note = (
+        f"{about['n_features']} features. Slope of log time over log rows, 1 is linear. MB: peak "
+        f"above the process with the codes loaded. {_setup(about)}"
+    )
+    return "## Growth of samplers (`sampler_scaling.py`)", tables, note
+
+
+def regularizers():
+    """Every autoencoder once, and the FID of three samplers on its codes."""
+    rows = pd.read_csv(RESULTS / "regularizers.csv")
+    about = {
+        "test_mse": "test MSE",
+        "linear_probe": "linear probe",
+        "high_frequency_share": "high frequencies",
+        "equivariance_error": "equivariance error",
+        "scale_error": "scale error",
+        "sensitivity": "sensitivity",
+        "fit_s": "fit (s)",
+    }
+    models = list(dict.fromkeys(rows["model"]))
+    diagnostics, quality = [], []
+    for model in models:
+        group = rows[rows["model"] == model]
+        once = group.drop_duplicates("seed")
+        shown = {title: _mean_and_range(once[key]) for key, title in about.items() if key in once}
+        diagnostics.append({"autoencoder": model, "seeds": len(once)} | shown)
+        for (sampler, standardized), same in group.groupby(["sampler", "standardized"], sort=False):
+            quality.append(
+                {"autoencoder": model, "codes": sampler, "standardized": standardized}
+                | {"FID": _mean_and_range(same["fid"]), "KID": _mean_and_range(same["kid"])}
+                | {"novelty": _mean_and_range(same["novelty"]), "seeds": len(same)}
+            )
+    first = rows.iloc[0]
+    note = (
+        f"{first['n_training']} training images, {first['epochs']} epochs, {first['n_generated']} "
+        f"generated images against {first['n_real']} test images, extractor: "
+        f"{first['extractor']}. {_setup(first)}"
+    )
+    tables = [
+        ("### The autoencoders", diagnostics, ""),
+        ("### Samplers on their codes", quality, ""),
+    ]
+    return "## Regularizers (`regularizers.py`)", tables, note
+
+
 def _mean_and_range(values):
     values = values.dropna()
     if values.empty:
@@ -97,6 +213,8 @@ def _setup(row):
 
 
 def _markdown(title, lines, note):
+    if isinstance(lines[0], tuple):
+        return f"{title}\n\n{note}\n\n" + "\n".join(_markdown(*part) for part in lines)
     head = list(lines[0])
     table = [head, ["---"] * len(head), *([str(line[key]) for key in head] for line in lines)]
     body = "\n".join("| " + " | ".join(cells) + " |" for cells in table)
@@ -104,7 +222,7 @@ def _markdown(title, lines, note):
 
 
 def main():
-    made = [mnist_core, throughput, sweep_cost]
+    made = [mnist_core, samplers, sampler_scaling, regularizers, throughput, sweep_cost]
     parts = [_markdown(*make()) for make in made if (RESULTS / f"{make.__name__}.csv").exists()]
     draft = RESULTS / "tables.md.part"
     draft.write_text("\n".join(parts))
