@@ -3,8 +3,9 @@
 Five tables, chosen by ``--parts``: ``all`` fits each sampler to all codes, ``classes`` fits one
 per class and trains a classifier on the images, ``dials`` turns one knob of each sampler for the
 plane of FID and novelty, ``warm_start`` gives FastHVRTSampler its codes in two halves, and
-``low_data`` starts from few images and asks whether generated ones help a classifier. Rows of other parts, spaces and seeds in the results file stay, so that the
-table can be made piece by piece; fitted models are kept in ``--cache``.
+``low_data`` starts from few images and asks whether generated ones help a classifier. Rows of
+other parts, spaces and seeds in the results file stay, so that the table can be made piece by
+piece; fitted models are kept in ``--cache``.
 
 Fit and draw are given in seconds of processor time, which other work on the machine changes
 little; ``--plot`` draws the plane from the results file.
