@@ -49,7 +49,14 @@ sphinx_gallery_conf = {
     "backreferences_dir": "api/generated/examples",
     # The user's path, not the alphabet.
     "within_subsection_order": ExplicitOrder(
-        ["plot_first_images.py", "plot_grid_search.py", "plot_balance_classes.py", "*"]
+        [
+            "plot_first_images.py",
+            "plot_grid_search.py",
+            "plot_choose_sampler.py",
+            "plot_balance_classes.py",
+            "plot_latent_space.py",
+            "*",
+        ]
     ),
     "abort_on_example_error": True,
     "download_all_examples": False,

@@ -70,7 +70,7 @@ SampleGridDisplay.from_images(X_between.reshape(-1, *X.shape[1:]), n_columns=12)
 # ------------------------
 #
 # `HighFrequencyCut` asks that codes without high frequencies decode to images without them. It does
-# what it is made for, and draws are worse: a diagnostic is no aim. One seed shows no more than that.
+# what it is made for, and draws are worse: a diagnostic is no aim. But this is one seed only.
 
 
 def measure(autoencoder):
