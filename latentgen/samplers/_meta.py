@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from copy import copy
 from numbers import Integral, Real
 
@@ -28,10 +29,17 @@ from latentgen.utils._sampling import draw
 _LABELS_SHOWN = 20
 
 
+def _fit_inner(sampler, method, *data):
+    """Fit an inner sampler, which leaves the warning of near-copies to the outer one."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*near-copies of training codes")
+        return getattr(sampler, method)(*data)
+
+
 def _fit_class(sampler, Z, label, method="fit"):
     """Fit a sampler to one class; name the class when that fails."""
     try:
-        return getattr(sampler, method)(Z)
+        return _fit_inner(sampler, method, Z)
     except ValueError as error:
         raise ValueError(
             f"Class {label!r} with n_samples = {len(Z)} cannot be fitted: {error} "
@@ -51,11 +59,6 @@ def _reseeded_clones(sampler, n_clones):
         clone(sampler).set_params(**{name: rng.randint(largest) for name, rng in rngs.items()})
         for _ in range(n_clones)
     ]
-
-
-def _fit_member(sampler, Z, y, method):
-    """Fit a sampler to a bootstrap sample."""
-    return getattr(sampler, method)(*([Z] if y is None else [Z, y]))
 
 
 def _bootstrap_rows(n_samples, groups, rng):
@@ -413,7 +416,7 @@ class EnsembleSampler(BaseSampler):
                 groups = np.unique(column_or_1d(y), return_inverse=True)[1]
         samples = [(member, _bootstrap_rows(len(Z), groups, rng)) for member in members]
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_member)(member, Z[rows], None if y is None else y[rows], method)
+            delayed(_fit_inner)(member, method, Z[rows], *([] if y is None else [y[rows]]))
             for member, rows in samples
         )
 

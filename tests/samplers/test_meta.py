@@ -187,3 +187,12 @@ def test_fit_needs_classes(data):
 def test_inner_sampler_must_sample(data):
     with pytest.raises(ValueError, match="'sampler' parameter of ConditionalSampler"):
         ConditionalSampler("gaussian").fit(*data)
+
+
+def test_near_copies_are_warned_of_once():
+    y = np.repeat([0, 1], 50)
+    Z = y[:, None] + np.random.RandomState(0).standard_normal((100, 8))
+    copier = FastHVRTSampler("bootstrap_noise", bandwidth=1e-3, random_state=0)
+    with pytest.warns(UserWarning, match="near-copies") as caught:
+        ConditionalSampler(copier).fit(Z, y)
+    assert ["ConditionalSampler" in str(one.message) for one in caught] == [True]
