@@ -4,6 +4,7 @@
 
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,9 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
         f"training images\n(accuracy on the held-out ones: {accuracy:.1%})."
     )
 
-    with tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():
+        # The table has a column of near-copies.
+        warnings.filterwarnings("ignore", message=".*near-copies of training codes")
         pipeline = make_latent_pipeline(
             # Settings for small images: many small steps, large enough to learn from each.
             ConvAutoencoder(
