@@ -44,9 +44,8 @@ scorer = GenerationScorer(**judges, random_state=0)
 
 
 def best_without_copying(results):
-    original = results["mean_test_near_copies"] <= 0.05
-    scores = np.where(original, results["mean_test_neg_frechet_distance"], -np.inf)
-    return int(np.argmax(scores))
+    copies = results["mean_test_near_copies"] > 0.05
+    return int(np.argmax(np.where(copies, -np.inf, results["mean_test_neg_frechet_distance"])))
 
 
 # %%
