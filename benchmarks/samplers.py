@@ -310,10 +310,12 @@ def part_low_data(judge, names, n_training, seed, smoke):
 
 def load(data, data_home, smoke):
     """Training and test images and labels."""
-    fetch = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}[data]
+    if data == "cifar10":
+        fetch = fetch_cifar10
+    else:
+        fetch = partial(fetch_mnist, download_if_missing=not smoke)
     both = [
-        fetch(subset=subset, data_home=data_home, download_if_missing=not smoke, return_X_y=True)
-        for subset in ("train", "test")
+        fetch(subset=subset, data_home=data_home, return_X_y=True) for subset in ("train", "test")
     ]
     return [(X[:1500], y[:1500]) for X, y in both] if smoke else both
 
