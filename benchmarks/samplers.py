@@ -321,34 +321,46 @@ def load(data, data_home, smoke):
 
 
 def plot_plane(folder):
-    """FID over novelty, one curve for each dial."""
+    """FID over novelty: a curve for each dial, and a point where none was turned."""
     import matplotlib.pyplot as plt
 
     with open(Path(folder) / "samplers.csv", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["seed"] == "0"]
-    spaces = [space for space in SPACES if any(row["space"] == space for row in rows)]
-    fig, axes = plt.subplots(1, len(spaces), figsize=(5.2 * len(spaces), 5.4), squeeze=False)
-    for ax, space in zip(axes[0], spaces, strict=True):
-        here = [row for row in rows if row["space"] == space]
-        lines = dict.fromkeys(row["sampler"] for row in here if row["part"] == "dials")
-        for number, line in enumerate(lines):
-            points = [row for row in here if row["part"] == "dials" and row["sampler"] == line]
-            x, y = ([float(row[key]) for row in points] for key in ("novelty", "fid"))
-            ax.plot(x, y, "-", marker="osD^vPX*<>ph"[number % 12], ms=4, color=f"C{number % 10}",
-                    ls="-" if number < 10 else "--", label=line)  # fmt: skip
-        for row in here:
-            if row["part"] == "all" and row["sampler"] == "the codes of the test images":
-                ax.plot(1, float(row["fid"]), "k*", ms=11, label="reconstructed test images")
-            if row["part"] == "all" and row["sampler"] == "real training images":
-                ax.axhline(float(row["fid"]), color="0.6", lw=1, ls=":", label="real images")
-        ax.axvline(1, color="0.85", lw=1, zorder=0)
-        ax.set(title=space, xlabel="novelty (1 = as far as unseen images)", yscale="log")
-        ax.set_xlim(0, 1.6)
+        rows = [row for row in csv.DictReader(file) if row["seed"] == "0" and row["novelty"]]
+    points = {}
+    for row in sorted(rows, key=lambda row: float(row["value"] or 0)):
+        if row["part"] == "dials":
+            line = points.setdefault(row["space"], {}).setdefault(row["sampler"], [])
+            line.append((float(row["novelty"]), float(row["fid"])))
+    for row in rows:
+        alone = ("GMM 100", "normalizing flow", "diffusion, 25 steps", "diffusion, 5 steps")
+        lines = points.get(row["space"])
+        if lines and row["part"] == "all" and row["sampler"] in alone:
+            lines.setdefault(row["sampler"], [(float(row["novelty"]), float(row["fid"]))])
+        if lines and row["part"] == "all" and row["sampler"] == "the codes of the test images":
+            lines["reconstructed test images"] = [(float(row["novelty"]), float(row["fid"]))]
+    names = sorted({name for lines in points.values() for name in lines})
+    styles = {
+        name: {"color": f"C{number % 10}", "marker": "osD^vPX*<>phd8H"[number % 15]}
+        | {"linestyle": "-" if number < 10 else "--", "markersize": 5, "label": name}
+        for number, name in enumerate(names)
+    }
+    fig, axes = plt.subplots(1, len(points), figsize=(5.5 * len(points) + 3.6, 5), squeeze=False)
+    for ax, (space, lines) in zip(axes[0], points.items(), strict=True):
+        for name, line in lines.items():
+            ax.plot(*zip(*line, strict=True), **styles[name])
+        ax.axvline(1, color="0.7", lw=1, zorder=0)
+        ax.set(title=space, xlabel="novelty (1: as far from training codes as unseen ones)")
+        ax.set(yscale="log", xlim=(0, 1.6))
         ax.grid(alpha=0.25, which="both")
-    axes[0, 0].set_ylabel("FID")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=8)
-    fig.tight_layout(rect=(0, 0.16, 1, 1))
+    axes[0, 0].set_ylabel("FID (lower is better)")
+    shown = {
+        label: handle
+        for ax in axes[0]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    ordered = [(shown[name], name) for name in names]
+    fig.legend(*zip(*ordered, strict=True), loc="center right", frameon=False, fontsize=9)
+    fig.tight_layout(rect=(0, 0, 1 - 3.3 / fig.get_figwidth(), 1))
     PLANE.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(PLANE, dpi=150)
 
