@@ -120,6 +120,26 @@ def samplers():
     return "## Samplers (`samplers.py`)", tables, note
 
 
+def partitions():
+    """Every way to cut, with the FID and novelty of each bandwidth."""
+    rows = pd.read_csv(RESULTS / "partitions.csv")
+    lines = []
+    for (kernel, partition), group in rows.groupby(["kernel", "partition"], sort=False):
+        line = {"kernel": kernel, "cells": partition, "cut (s)": _short(group["cut_cpu_s"].iloc[0])}
+        by_width = group.set_index(group["bandwidth"].fillna("published"))
+        for width in (0.6, 0.8, 1.0, "published"):
+            here = width in by_width.index
+            row = by_width.loc[width] if here else None
+            text = f"{_short(row['fid'])} at {_short(row['novelty'])}" if here else ""
+            line[f"bandwidth {width}" if width != "published" else "published bandwidth"] = text
+        lines.append(line)
+    note = (
+        f"FID at novelty. {rows['n_generated'].iloc[0]} draws, one seed, seconds of processor "
+        f"time. Extractor: {rows['extractor'].iloc[0]}. {_setup(rows.iloc[0])}"
+    )
+    return "## Ways to cut codes into cells (`partitions.py`)", lines, note
+
+
 def sampler_scaling():
     rows = pd.read_csv(RESULTS / "sampler_scaling.csv")
     ratio, growth = rows[rows["part"] == "ratio"], rows[rows["part"] == "growth"]
@@ -222,7 +242,7 @@ def _markdown(title, lines, note):
 
 
 def main():
-    made = [mnist_core, samplers, sampler_scaling, regularizers, throughput, sweep_cost]
+    made = [mnist_core, samplers, partitions, sampler_scaling, regularizers, throughput, sweep_cost]
     parts = [_markdown(*make()) for make in made if (RESULTS / f"{make.__name__}.csv").exists()]
     draft = RESULTS / "tables.md.part"
     draft.write_text("\n".join(parts))
