@@ -126,7 +126,7 @@ def partitions():
     lines = []
     for (kernel, partition), group in rows.groupby(["kernel", "partition"], sort=False):
         line = {"kernel": kernel, "cells": partition, "cut (s)": _short(group["cut_cpu_s"].iloc[0])}
-        by_width = group.set_index(group["bandwidth"].fillna("published"))
+        by_width = group.set_index(group["bandwidth"].astype(object).fillna("published"))
         for width in (0.6, 0.8, 1.0, "published"):
             here = width in by_width.index
             row = by_width.loc[width] if here else None

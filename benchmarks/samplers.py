@@ -351,6 +351,8 @@ def plot_plane(folder):
         ax.axvline(1, color="0.7", lw=1, zorder=0)
         ax.set(title=space, xlabel="novelty (1: as far from training codes as unseen ones)")
         ax.set(yscale="log", xlim=(0, 1.6))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter("{x:g}" if ax.get_ylim()[1] < 100 else "")
         ax.grid(alpha=0.25, which="both")
     axes[0, 0].set_ylabel("FID (lower is better)")
     shown = {
