@@ -6,6 +6,7 @@ from copy import deepcopy
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -88,9 +89,9 @@ class LatentGenerativePipeline(Pipeline):
 
         The autoencoder and the transformers stay as they are, so that codes taken in earlier
         keep their meaning, and the sampler takes in the codes of the new images. With `retrain`
-        the steps before the sampler are trained further instead, each by its own
-        ``partial_fit``. Every earlier code is then out of date, so the sampler is fitted anew,
-        to the codes of `X` alone: pass all images that it shall know.
+        the autoencoder is trained further instead, by its own ``partial_fit``. Every earlier
+        code is then out of date, so the other steps are fitted anew, to the codes of `X` alone:
+        pass all images that they shall know.
 
         Parameters
         ----------
@@ -100,7 +101,7 @@ class LatentGenerativePipeline(Pipeline):
         y : array-like of shape (n_samples,), default=None
             Class labels; only class-conditional samplers use them.
         retrain : bool, default=False
-            Train the steps before the sampler further.
+            Train the autoencoder further.
 
         Returns
         -------
@@ -110,7 +111,7 @@ class LatentGenerativePipeline(Pipeline):
         Raises
         ------
         AttributeError
-            If the sampler, or with `retrain` another step, has no ``partial_fit``.
+            If the sampler, or with `retrain` the autoencoder, has no ``partial_fit``.
         ValueError
             If the images have another shape than before.
         """
@@ -119,18 +120,19 @@ class LatentGenerativePipeline(Pipeline):
         if not retrain:
             self._final_estimator.partial_fit(self[:-1].transform(X), y)
             return self
-        # On copies, so that a failure leaves steps and sampler in accord.
-        trained, codes = [], X
-        for name, step in self.steps[:-1]:
+        # On copies, so that a failure leaves the steps in accord.
+        name, autoencoder = self.steps[0]
+        if not hasattr(autoencoder, "partial_fit"):
+            raise AttributeError(
+                f"retrain=True needs 'partial_fit' in step {name!r}, but "
+                f"{type(autoencoder).__name__} has none. Use retrain=False, or fit with all images."
+            )
+        autoencoder = deepcopy(autoencoder).partial_fit(X, y)
+        trained, codes = [(name, autoencoder)], autoencoder.transform(X)
+        for name, step in self.steps[1:-1]:
             if step not in (None, "passthrough"):
-                if not hasattr(step, "partial_fit"):
-                    raise AttributeError(
-                        f"retrain=True needs 'partial_fit' in every step, but step {name!r} "
-                        f"({type(step).__name__}) has none. Use retrain=False, or fit with all "
-                        "images."
-                    )
-                step = deepcopy(step)
-                codes = step.partial_fit(codes, y).transform(codes)
+                step = clone(step)
+                codes = step.fit_transform(codes, y)
             trained.append((name, step))
         self._final_estimator.fit(codes, y)
         self.steps[:-1] = trained

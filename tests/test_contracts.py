@@ -587,3 +587,19 @@ def test_partial_fit_refuses_another_number_of_columns(growing, codes):
 def test_meta_samplers_hand_temperature_to_the_inner_one(codes):
     cold = ConditionalSampler(GaussianSampler(temperature=0.0)).fit(*codes)
     assert len(np.unique(cold.sample(50, random_state=0), axis=0)) == 3
+
+
+@pytest.mark.parametrize(
+    "growing_network", [one for one in SAMPLERS if "max_epochs" in one.get_params()], ids=name_of
+)
+def test_one_batch_trains_a_network_too(growing_network, codes):
+    """A one-cycle schedule of a single step has a rate of nearly 0."""
+    Z = codes[0]
+    sampler = clone(growing_network).fit(Z)
+    before = sampler.net_.module_.state_dict()
+    sampler.partial_fit(Z[:10])
+    after = sampler.net_.module_.state_dict()
+    assert (
+        max(float((after[name].float() - before[name].float()).abs().max()) for name in before)
+        > 1e-5
+    )

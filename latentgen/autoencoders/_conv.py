@@ -503,7 +503,8 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
             callbacks.append(("train_kl", PassthroughScoring("train_kl", on_train=True)))
             if validates:
                 callbacks.append(("valid_kl", PassthroughScoring("valid_kl")))
-        if self.lr_schedule == "one_cycle":
+        # One cycle ends at a rate of nearly 0, and with one step it also begins there.
+        if self.lr_schedule == "one_cycle" and n_steps >= 4:
             # Not every optimizer has a momentum to cycle.
             schedule = {"max_lr": self.lr, "total_steps": n_steps, "cycle_momentum": False}
             callback = LRScheduler(OneCycleLR, step_every="batch", **schedule)

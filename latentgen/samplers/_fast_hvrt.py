@@ -220,7 +220,8 @@ class FastHVRTSampler(BaseSampler):
     def _fit(self, Z, y, rng):
         self._check_bandwidth()
         self.mean_, self.scale_ = Z.mean(axis=0, dtype=np.float64), Z.std(axis=0, dtype=np.float64)
-        self.scale_[self.scale_ == 0] = 1
+        # A constant feature has a standard deviation of rounding errors.
+        self.scale_[self.scale_ <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)] = 1
         n_partitions, min_samples_leaf = self._size_of_partition(len(Z), Z.shape[1])
         self._tree = self._means = None
         if self.partition == "local":

@@ -65,11 +65,13 @@ def covariance_factors(Z, sizes):
     means = cell_means(Z, sizes)
     n_features = Z.shape[1]
     factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
-    ridge = VARIANCE_FLOOR * np.eye(n_features)
     for cell, (start, size) in enumerate(zip(_starts(sizes), sizes, strict=True)):
         centred = Z[start : start + size] - means[cell]
         # A cell with no more rows than features has a singular covariance.
-        factors[cell] = np.linalg.cholesky(centred.T @ centred / size + ridge)
+        covariance = centred.T @ centred / size
+        # In z-scores of earlier codes the variances of new ones may be huge.
+        ridge = max(VARIANCE_FLOOR, 1e-12 * np.trace(covariance) / n_features)
+        factors[cell] = np.linalg.cholesky(covariance + ridge * np.eye(n_features))
     return factors
 
 

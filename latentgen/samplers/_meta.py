@@ -193,6 +193,11 @@ class ConditionalSampler(BaseSampler):
     def _partial_fit(self, Z, y, rng):
         """Hand new codes to the samplers of their classes; a new class gets its own."""
         y = self._check_labels(Z, y)
+        if (self.classes_.dtype.kind in "US") != (y.dtype.kind in "US"):
+            raise ValueError(
+                f"'y' must hold labels of the type seen in fit, {self.classes_.dtype}, got "
+                f"{y.dtype}. Known classes: {self.classes_[:_LABELS_SHOWN].tolist()}."
+            )
         classes = np.union1d(self.classes_, y)
         labels = classes.tolist()
         samplers = dict(zip(labels, _reseeded_clones(self._inner(), len(labels)), strict=True))

@@ -20,6 +20,8 @@ from latentgen.utils._weights import WeightsMixin
 # What batch_size='auto' aims at, and its limits.
 _STEPS_PER_EPOCH, _MIN_BATCH, _MAX_BATCH = 50, 16, 512
 INFERENCE_BATCH = 1024
+# OneCycleLR ends at a rate of nearly 0, and with one step it also begins there.
+_SHORTEST_CYCLE = 4
 
 
 class _MeanLoss(nn.Module):
@@ -98,12 +100,12 @@ class NeuralSampler(WeightsMixin, BaseSampler):
         batch_size = self.batch_size
         if batch_size == "auto":
             batch_size = min(max(_MIN_BATCH, len(Z) // _STEPS_PER_EPOCH), _MAX_BATCH)
-        schedule = {"max_lr": self.lr, "total_steps": n_epochs * count_batches(len(Z), batch_size)}
-        callbacks = [
-            ("stop_when_diverged", _StopWhenDiverged()),
-            ("lr_schedule", LRScheduler(OneCycleLR, step_every="batch", **schedule)),
-            *self._callbacks(),
-        ]
+        n_steps = n_epochs * count_batches(len(Z), batch_size)
+        callbacks = [("stop_when_diverged", _StopWhenDiverged()), *self._callbacks()]
+        if n_steps >= _SHORTEST_CYCLE:
+            schedule = {"max_lr": self.lr, "total_steps": n_steps}
+            one_cycle = LRScheduler(OneCycleLR, step_every="batch", **schedule)
+            callbacks.insert(1, ("lr_schedule", one_cycle))
         if self.verbose:
             callbacks.append(("progress_bar", ProgressBar()))
         with seed_scope(seed, self.device_):

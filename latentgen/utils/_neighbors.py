@@ -86,6 +86,12 @@ def _search(X_index, X, exclude, centre, scale, offset, distances, nearest):
 
 def neighbor_distances(X):
     """Distances of some rows of `X`, evenly spread, to their nearest other row, without zeros."""
+    distances = _neighbor_distances(X)
+    # All zero: perhaps every row is there twice.
+    return distances if len(distances) else _neighbor_distances(np.unique(X, axis=0))
+
+
+def _neighbor_distances(X):
     rows = np.unique(np.linspace(0, len(X) - 1, N_COMPARED).astype(np.int64))
     distances = nearest_rows(X, X[rows], exclude=rows)[0]
     return distances[(distances > 0) & (distances < np.inf)]

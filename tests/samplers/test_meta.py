@@ -196,3 +196,11 @@ def test_near_copies_are_warned_of_once():
     with pytest.warns(UserWarning, match="near-copies") as caught:
         ConditionalSampler(copier).fit(Z, y)
     assert ["ConditionalSampler" in str(one.message) for one in caught] == [True]
+
+
+def test_new_labels_of_another_type_are_refused():
+    Z, y = np.random.RandomState(0).standard_normal((20, 2)), np.repeat([0, 1], 10)
+    sampler = ConditionalSampler(GaussianSampler()).fit(Z, y)
+    with pytest.raises(ValueError, match=r"Known classes: \[0, 1\]"):
+        sampler.partial_fit(Z, y.astype(str))
+    assert sampler.sample(3, y=1, random_state=0).shape == (3, 2)

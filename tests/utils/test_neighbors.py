@@ -52,7 +52,13 @@ def test_an_excluded_row_does_not_count():
 
 
 @pytest.mark.parametrize(
-    "X, expected", [([[0.0], [0.0], [3.0]], [3.0]), ([[1.0]], []), ([[1.0], [1.0]], [])]
+    "X, expected",
+    [
+        ([[0.0], [0.0], [3.0]], [3.0]),
+        ([[1.0]], []),
+        ([[1.0], [1.0]], []),
+        ([[0.0], [3.0], [0.0], [3.0]], [3.0, 3.0]),
+    ],
 )
 def test_distances_between_neighbours_leave_out_equal_rows(X, expected):
     assert_array_equal(neighbor_distances(np.array(X)), expected)
