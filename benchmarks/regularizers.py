@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from _judge import cached
 from _record import RESULTS, environment, print_rows, update_rows
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -34,8 +35,6 @@ from latentgen import (
     ConvAutoencoder,
     FastHVRTSampler,
     LocalGaussianSampler,
-    load_model,
-    save_model,
 )
 from latentgen.autoencoders import (
     EquivarianceRegularizer,
@@ -161,16 +160,6 @@ def rows_of_model(autoencoder, X_train, judge, n_generated, seed):
             seconds = time.perf_counter() - start
             Z_new = scaler.inverse_transform(draw(sampler, n_generated, seed))
             yield row(label, standardized, Z_new, sampler_fit_s=seconds)
-
-
-def cached(path, fit):
-    """Load a fitted estimator, or fit and save it."""
-    if path.exists():
-        return load_model(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    estimator = fit()
-    save_model(estimator, path)
-    return estimator
 
 
 def parse_arguments():

@@ -195,7 +195,7 @@ def test_fit_builds_no_tree(Z, monkeypatch):
         raise AssertionError("a tree was built")
 
     monkeypatch.setattr(KernelDensity, "fit", fit)
-    KernelDensitySampler("silverman").fit(Z).sample(5)
+    assert KernelDensitySampler("silverman").fit(Z).sample(5).shape == (5, Z.shape[1])
 
 
 @pytest.mark.parametrize(
