@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 
-from latentgen import GaussianSampler, load_model, make_latent_pipeline, save_model
+from latentgen import GaussianSampler, autoencoders, load_model, make_latent_pipeline, save_model
 from latentgen.autoencoders import (
     EquivarianceRegularizer,
     FeatureAlignmentRegularizer,
@@ -689,3 +689,9 @@ def test_decode_map_needs_maps(spatial, shape, digits):
     model = maps() if spatial else clone(CONV)
     with pytest.raises(ValueError, match="Expected maps of codes of shape"):
         model.fit(digits[0]).decode_map(np.zeros(shape))
+
+
+def test_every_public_regularizer_is_in_the_list():
+    public = {getattr(autoencoders, name) for name in autoencoders.__all__}
+    regularizers = {cls for cls in public if not hasattr(cls, "fit")}
+    assert regularizers == {type(regularizer) for regularizer in ALL}
