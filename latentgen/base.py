@@ -276,6 +276,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             Z = validate_data(
                 self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
             )
+            self._n_batches = 1
             self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
             self._compare_with(Z)
         return self
@@ -309,7 +310,11 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             return self.fit(X, y)
         with keep_fitted_state_on_error(self):
             Z = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-            self._partial_fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+            self._n_batches += 1
+            # With the number of the batch in it, no two batches are treated by the same numbers.
+            rng = check_random_state(getattr(self, "random_state", None))
+            seed = rng.randint(np.iinfo(np.int32).max)
+            self._partial_fit(Z, y, np.random.RandomState([seed, self._n_batches]))
             if self._training_codes is not None:
                 self._compare_with(np.concatenate([self._training_codes, Z]))
         return self
@@ -317,7 +322,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
     def _compare_with(self, Z):
         """Measure how near draws stay to the training codes, and keep these if need be."""
         # A sampler that needs no codes holds none, so that its file gives none away.
-        self._training_codes = Z.astype(np.float32) if self.min_novelty > 0 else None
+        # In their own precision, so that the distance holds from what was passed.
+        self._training_codes = Z.copy() if self.min_novelty > 0 else None
         real = neighbor_distances(Z)
         self._spacing = float(np.median(real)) if len(real) else np.nan
         distances, _ = nearest_rows(Z, self.sample(N_COMPARED, random_state=0))

@@ -510,6 +510,14 @@ def test_draws_keep_their_distance_from_training_codes(careful_sampler, codes):
     assert cdist(X_new, Z).min() >= limit * (1 - 1e-6)
 
 
+def test_distance_holds_from_codes_of_double_precision():
+    # Rounded to single precision, these codes move by up to half of their spacing.
+    Z = 1 + np.linspace(0, 2e-5, 300)[:, None] * np.ones((1, 2))
+    sampler = GaussianSampler(min_novelty=1.0).fit(Z)
+    limit = np.linalg.norm(Z[1] - Z[0])
+    assert cdist(sampler.sample(200, random_state=0), Z).min() >= limit * (1 - 1e-6)
+
+
 def test_distance_can_be_changed_after_fit_but_not_begun(careful_sampler, sampler, codes):
     changed = copy.copy(careful_sampler).set_params(min_novelty=2.0)
     assert (

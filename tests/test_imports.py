@@ -176,6 +176,17 @@ def test_import_latentgen_loads_nothing_else():
     assert not {"torch", "skorch", "sklearn", "scipy", "numpy", "hvrt", "matplotlib"} & {*loaded}
 
 
+def test_samplers_without_a_network_load_no_torch():
+    printed = run(
+        "import sys\n"
+        "from latentgen.samplers import ConditionalSampler, FastHVRTSampler\n"
+        "print('torch' in sys.modules)\n"
+        "from latentgen.samplers import DiffusionSampler, NormalizingFlowSampler\n"
+        "print('torch' in sys.modules)"
+    )
+    assert printed == ["False", "True"]
+
+
 def test_hvrt_is_imported_by_fit_and_by_nothing_else():
     printed = run(
         "import sys, numpy as np\n"

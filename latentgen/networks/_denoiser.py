@@ -91,6 +91,47 @@ class VariationalDiffusion(nn.Module):
             total = total + weight * error.square().sum(dim=1)
         return total
 
+    def chain_log_weight(self, u, noises):
+        """Log importance weight of one chain of noisy codes for each row.
+
+        The chain u_1, ..., u_0 is drawn from q given u; the weight is p(chain, u) / q(chain | u),
+        with p the ancestral steps of the first order, unclipped. Its mean is p(u), the mean of
+        its logarithm minus `bound` with as many steps.
+
+        Parameters
+        ----------
+        u : tensor of shape (B, n_features)
+        noises : sequence of n_steps + 1 tensors of shape (B, n_features)
+            Standard normal noise.
+
+        Returns
+        -------
+        log_weight : tensor of shape (B,)
+            In nats.
+        """
+        first, *noises = noises
+        n_steps = len(noises)
+        ones = torch.ones(len(u), device=u.device)
+        u_t = self.diffuse(u, ones, first)
+        # N(u_1; 0, I) over q(u_1 | u).
+        _, sigma = self.alpha_sigma(ones)
+        total = (0.5 * (first.square() - u_t.square()) + sigma.log()).sum(dim=1)
+        for step, noise in zip(range(n_steps, 0, -1), noises, strict=True):
+            t = ones * step / n_steps
+            alpha_t, sigma_t = self.alpha_sigma(t)
+            alpha_s, sigma_s = self.alpha_sigma(t - 1 / n_steps)
+            estimate = (u_t - sigma_t * self.predict_noise(u_t, t)) / alpha_t
+            # sigma_{t|s}^2 / sigma_t^2 in the notation of section 3.3.
+            share = -math.expm1((self.gamma_min - self.gamma_max) / n_steps)
+            deviation = sigma_s * math.sqrt(share)
+            # p and q differ in their means only, here in units of their deviation.
+            shift = alpha_s * share * (u - estimate) / deviation
+            total = total - (noise * shift + 0.5 * shift.square()).sum(dim=1)
+            u_t = alpha_s * ((1 - share) / alpha_t * u_t + share * u) + deviation * noise
+        alpha, _ = self.alpha_sigma(torch.zeros(1, device=u.device))
+        error = (u - u_t / alpha).square() * math.exp(-self.gamma_min)
+        return total - 0.5 * (error + self.gamma_min + math.log(2 * math.pi)).sum(dim=1)
+
     def _ends(self, u):
         """L_0 + L_1: the Gaussian decoder of u_0, in expectation, and the KL of u_1."""
         reconstruction = 0.5 * u.shape[1] * (1 + self.gamma_min + math.log(2 * math.pi))

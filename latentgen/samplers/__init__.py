@@ -1,13 +1,18 @@
 """Samplers: latent codes to new latent codes."""
 
+# SPDX-License-Identifier: BSD-3-Clause
+# Samplers with a network load on first use: the others do without torch.
+
+from importlib import import_module
+
 from latentgen.samplers._density import GaussianSampler
-from latentgen.samplers._diffusion import DiffusionSampler
 from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._gaussian_mixture import GaussianMixtureSampler
 from latentgen.samplers._kernel_density import KernelDensitySampler
 from latentgen.samplers._local_gaussian import LocalGaussianSampler
 from latentgen.samplers._meta import ConditionalSampler, EnsembleSampler
-from latentgen.samplers._normalizing_flow import NormalizingFlowSampler
+
+_WITH_NETWORK = {"DiffusionSampler": "_diffusion", "NormalizingFlowSampler": "_normalizing_flow"}
 
 __all__ = [
     "ConditionalSampler",
@@ -20,3 +25,13 @@ __all__ = [
     "LocalGaussianSampler",
     "NormalizingFlowSampler",
 ]
+
+
+def __getattr__(name):
+    if name in _WITH_NETWORK:
+        return getattr(import_module(f"latentgen.samplers.{_WITH_NETWORK[name]}"), name)
+    raise AttributeError(f"module 'latentgen.samplers' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -200,9 +200,13 @@ class ConditionalSampler(BaseSampler):
             )
         classes = np.union1d(self.classes_, y)
         labels = classes.tolist()
-        samplers = dict(zip(labels, _reseeded_clones(self._inner(), len(labels)), strict=True))
+        n_known = len(self.classes_)
         # Copies, because one class may fail after another has been changed.
-        samplers |= zip(self.classes_.tolist(), map(copy, self.samplers_), strict=True)
+        samplers = dict(zip(self.classes_.tolist(), map(copy, self.samplers_), strict=True))
+        # Seeds come in the order in which classes came, so that no two classes share one.
+        clones = _reseeded_clones(self._inner(), len(labels))[n_known:]
+        new = [label for label in labels if label not in samplers]
+        samplers |= zip(new, clones, strict=True)
         counts = dict.fromkeys(labels, 0)
         counts |= zip(self.classes_.tolist(), self._counts.tolist(), strict=True)
         for label in np.unique(y).tolist():

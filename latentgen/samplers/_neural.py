@@ -89,9 +89,7 @@ class NeuralSampler(WeightsMixin, BaseSampler):
     def _partial_fit(self, Z, y, rng):
         """One epoch from the weights of the last one, with a new optimizer."""
         weights = self.net_.module_.state_dict()
-        # With the number of epochs in it, codes are shuffled anew.
-        seed = draw_seed(rng) + len(self.history_)
-        self._train(self._standardise(Z), 1, seed, weights)
+        self._train(self._standardise(Z), 1, draw_seed(rng), weights)
 
     def _standardise(self, Z):
         return ((Z - self.mean_) / self.scale_).astype(np.float32)

@@ -77,6 +77,37 @@ def test_bound_falls_with_the_steps_to_the_cross_entropy(exact, toy):
     assert bounds[-1] == pytest.approx(expected, rel=0.02)
 
 
+def test_chains_weigh_the_density_of_the_model(exact, toy):
+    # The exact denoiser makes every step linear, so that the density of the model is normal.
+    n_steps, n_chains = 8, 4000
+    variance = 1.0
+    for step in range(n_steps, 0, -1):
+        gamma_t, gamma_s = (-6 + 13 * i / n_steps for i in (step, step - 1))
+        signal_t, signal_s = (1 / (1 + math.exp(gamma)) for gamma in (gamma_t, gamma_s))
+        share = 1 - math.exp(gamma_s - gamma_t)
+        estimate = math.sqrt(signal_t) * SPREAD**2 / (signal_t * SPREAD**2 + 1 - signal_t)
+        factor = math.sqrt(signal_s) * ((1 - share) / math.sqrt(signal_t) + share * estimate)
+        variance = factor**2 * variance + (1 - signal_s) * share
+    variance = variance * (1 + math.exp(-6)) + math.exp(-6)
+    u = toy[:6, :2]
+    expected = multivariate_normal(np.zeros(2), variance * np.eye(2)).logpdf(u.numpy())
+    rows = u.repeat(n_chains, 1)
+    noises = [torch.from_numpy(noise_of(step, len(rows))[:, :2]) for step in range(n_steps + 1)]
+    weights = exact.chain_log_weight(rows, noises).double().reshape(n_chains, len(u)).exp()
+    error = weights.std(dim=0) / weights.mean(dim=0) / math.sqrt(n_chains)
+    np.testing.assert_array_less(
+        np.abs(weights.mean(dim=0).log().numpy() - expected), 5 * error.numpy()
+    )
+    assert error.max() < 0.1
+
+
+def test_mean_log_weight_of_a_chain_is_the_bound(exact, toy):
+    noises = [torch.from_numpy(noise_of(step, len(toy))) for step in range(11)]
+    weights, bounds = exact.chain_log_weight(toy, noises), -exact.bound(toy, noises[1:])
+    error = math.sqrt((weights.var() + bounds.var()).item() / len(toy))
+    assert weights.mean().item() == pytest.approx(bounds.mean().item(), abs=5 * error)
+
+
 def test_training_loss_is_the_bound_of_infinitely_many_steps(exact, toy):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -224,6 +255,15 @@ def test_score_is_the_bound_of_the_standardised_codes(fitted, correlated):
         )
     expected = -bound - np.log(fitted.scale_).sum()
     assert fitted.score_samples(correlated).mean() == pytest.approx(expected, abs=0.1)
+
+
+def test_more_chains_make_the_score_tighter(fitted, correlated):
+    codes = correlated[:1000]
+    exact = multivariate_normal(MEAN, COVARIANCE).logpdf(codes).mean()
+    few_steps = with_steps(fitted, 10)
+    scores = [few_steps.set_params(n_importance=n).score_samples(codes).mean() for n in (1, 4, 200)]
+    assert scores == sorted(scores) and scores[-1] - scores[0] > 0.1
+    assert scores[-1] < exact + 0.02
 
 
 def test_noise_of_different_codes_is_nearly_independent(fitted):

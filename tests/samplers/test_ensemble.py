@@ -33,6 +33,21 @@ def data():
     return noise + 10 * (y == "rare")[:, None], y
 
 
+class Recorder(BaseEstimator):
+    """Keeps every array that it is given."""
+
+    def fit(self, X, y=None):
+        self.seen_ = [X]
+        return self
+
+    def partial_fit(self, X, y=None):
+        self.seen_ = [*self.seen_, X]
+        return self
+
+    def sample(self, n_samples=1):
+        return np.zeros((n_samples, 1))
+
+
 class Constant(BaseEstimator):
     """Draws the mean of the row numbers that it was fitted to, so that members can be told."""
 
@@ -175,6 +190,16 @@ def test_partial_fit_gives_members_bootstrap_samples_of_the_new_codes(Z):
         assert np.all(np.abs(member.mean_ - mean - 5) < 0.5)
     first, second = (member.mean_ for member in sampler.estimators_)
     assert not np.allclose(first, second)
+
+
+def test_batches_of_one_size_get_other_bootstrap_samples():
+    rows = np.arange(50.0)[:, None]
+    sampler = EnsembleSampler(Recorder(), 1, random_state=0).fit(rows)
+    for _ in range(2):
+        sampler.partial_fit(rows)
+    (seen,) = (member.seen_ for member in sampler.estimators_)
+    assert len(seen) == 3
+    assert not any(np.array_equal(seen[i], seen[j]) for i, j in [(0, 1), (0, 2), (1, 2)])
 
 
 def test_partial_fit_is_there_if_the_inner_one_has_it():

@@ -204,3 +204,18 @@ def test_new_labels_of_another_type_are_refused():
     with pytest.raises(ValueError, match=r"Known classes: \[0, 1\]"):
         sampler.partial_fit(Z, y.astype(str))
     assert sampler.sample(3, y=1, random_state=0).shape == (3, 2)
+
+
+def test_new_classes_get_seeds_of_their_own():
+    Z = np.random.RandomState(0).standard_normal((20, 2))
+    sampler = ConditionalSampler(FastHVRTSampler(random_state=0)).fit(Z, np.repeat([0, 5], 10))
+    for label in (3, 1):
+        sampler.partial_fit(Z[:10], np.repeat(label, 10))
+    seeds = [inner.random_state for inner in sampler.samplers_]
+    assert len(set(seeds)) == 4
+    at_once = ConditionalSampler(FastHVRTSampler(random_state=0)).fit(
+        Z.repeat(2, axis=0), np.repeat([0, 1, 2, 3], 10)
+    )
+    # Classes that came as third and fourth, as if they had been there from the start.
+    by_arrival = [seeds[i] for i in (0, 3, 2, 1)]
+    assert by_arrival == [inner.random_state for inner in at_once.samplers_]
