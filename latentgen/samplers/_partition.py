@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.tree import DecisionTreeRegressor
 
+from latentgen.samplers._kernels import cell_means
+
 _TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
 
 # Random cuts of a node that are compared; with fewer, many nodes find no cut at all.
@@ -110,7 +112,7 @@ def find_neighborhoods(Z, n_cells, min_samples_leaf, rng):
 
     A tree cuts the cell with the largest scatter in two, at the mean of its leading principal
     component, until there are enough (principal direction divisive partitioning, Boley 1998).
-    Every row then moves to the nearest mean of a cell, as in one step of k-means.
+    One step of k-means follows: rows move to the nearest mean and means are computed anew.
 
     Parameters
     ----------
@@ -130,6 +132,8 @@ def find_neighborhoods(Z, n_cells, min_samples_leaf, rng):
     origin = Z.mean(axis=0, dtype=np.float64)
     Z = (Z - origin).astype(np.float32)
     means = np.array([Z[rows].mean(axis=0) for rows in _principal_cells(Z, n_cells, rng)])
+    cells = np.unique(pairwise_distances_argmin(Z, means), return_inverse=True)[1]
+    means = cell_means(Z[np.argsort(cells, kind="stable")], np.bincount(cells)).astype(np.float32)
     while True:
         cells = pairwise_distances_argmin(Z, means)
         large = np.bincount(cells, minlength=len(means)) >= min(min_samples_leaf, len(Z))
