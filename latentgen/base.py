@@ -96,8 +96,8 @@ class BaseAutoencoder(
                 (n_samples, C, H, W)
             Unsigned bytes in [0, 255] or floats in [0, 1]. A `numpy.memmap` is read batch by
             batch.
-        y : Ignored
-            Not used, present for API consistency by convention.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; few autoencoders use them.
 
         Returns
         -------

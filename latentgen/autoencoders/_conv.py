@@ -137,7 +137,9 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         ``valid_loss``, ``train_kl`` and ``valid_kl`` (nats per image). Losses are per pixel.
         With `regularizers`, ``train_loss`` includes them and ``valid_loss`` does not, and
         ``regularizers`` is a list with one dict each: mean ``loss`` and ``weight`` of the steps
-        in which it acted, and its ``gradient_share``, in [0, 1], in the first step of the epoch.
+        in which it acted, and its ``gradient_share``, in [0, 1]: that of the first step of the
+        epoch, of all steps with ``weight='adaptive'``, 1 where it takes the place of the ordinary
+        pass, nan where it was not measured.
     n_iter_ : int
         Number of epochs in ``history_``.
     channels_ : tuple of int
@@ -278,8 +280,8 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
                 (n_samples, C, H, W)
             Images like those seen before.
-        y : Ignored
-            Not used, present for API consistency by convention.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; only `FeatureAlignmentRegularizer` with ``'classifier'`` uses them.
 
         Returns
         -------
@@ -441,6 +443,13 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
                     "spatial_latent=False. Use spatial_latent=True and for example "
                     f"latent_dim={max(1, round(self.latent_dim / area)) * area}."
                 )
+        replacing = [r for r in regularizers if r.replaces_steps]
+        if len(replacing) > 1 and any(r.masks_images for r in replacing):
+            raise ValueError(
+                "MaskedAutoencodingObjective takes every step, so that no other regularizer which "
+                f"does can act beside it, got {[type(r).__name__ for r in replacing]}. Leave one "
+                "out."
+            )
         # Only where it is needed, so that models saved without it still match.
         masked = {"masked": True} if any(r.masks_images for r in regularizers) else {}
         return {

@@ -42,9 +42,12 @@ def perceptual_distance(features, features_hat, outliers):
     for stage, (x, x_hat) in enumerate(zip(features, features_hat, strict=True)):
         x, x_hat = (f.float().transpose(0, 1).flatten(1) for f in (x, x_hat))
         scale = x_hat.detach().std(dim=1, keepdim=True, unbiased=False)
-        ordered = x_hat.detach().sort(dim=1).values
-        n_out = int(outliers * (ordered.shape[1] - 1))
-        low, high = ordered[:, n_out : n_out + 1], ordered[:, ordered.shape[1] - 1 - n_out, None]
+        n_values = x_hat.shape[1]
+        n_out = int(outliers * (n_values - 1))
+        low, high = (
+            x_hat.detach().kthvalue(k, dim=1, keepdim=True).values
+            for k in (n_out + 1, n_values - n_out)
+        )
         kept = (x_hat >= low) & (x_hat <= high)
         # A dead channel says nothing.
         squared = ((x - x_hat) / scale.where(scale > 0, torch.inf)).square()
@@ -95,8 +98,9 @@ class MaskedAutoencodingObjective(LatentRegularizer):
     end : float, default=1.0
         Share of the training after which it ends.
     weight : float or 'adaptive', default=1.0
-        Weight of what is added to the reconstruction loss. ``'adaptive'`` is the ratio of the
-        gradients of reconstruction and addition.
+        Weight of what is added to the reconstruction loss; 0 hides nothing either.
+        ``'adaptive'`` is the ratio of the gradients of reconstruction and addition at the last
+        layer of the encoder, and 0 while that is frozen.
 
     See Also
     --------
@@ -106,7 +110,9 @@ class MaskedAutoencodingObjective(LatentRegularizer):
     -----
     The network differs from that of other autoencoders: the encoder has one more input channel,
     which says where patches are hidden and is 0 in ``transform``, and group instead of batch
-    normalisation, since statistics of masked images are not those of whole ones. With
+    normalisation, since statistics of masked images are not those of whole ones. The decoder
+    keeps batch normalisation. No other regularizer that takes the place of the ordinary pass can
+    stand beside it. With
     ``mask_ratio=(0, 0)``, ``targets=()`` and ``decoder_only=0`` the different network is all that
     remains, which is the control to compare with.
 
@@ -210,6 +216,8 @@ class MaskedAutoencodingObjective(LatentRegularizer):
             # Whole numbers of patches inside the range, where there are any.
             fewest, most = math.ceil(low * rows * columns), math.floor(high * rows * columns)
             n_hidden = step.choice(range(fewest, most + 1)) if fewest <= most else fewest
+        # Something must be left to see.
+        n_hidden = min(n_hidden, rows * columns - 1)
         hidden = step.random_order(n, rows * columns) < n_hidden
         mask = hidden.view(n, 1, rows, columns).to(step.x)
         mask = mask.repeat_interleave(patch, dim=2).repeat_interleave(patch, dim=3)
@@ -235,7 +243,8 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         if self._late(step.progress) >= 0:
             return loss
         for features, head in zip(self.features_, self.heads_["predict"], strict=True):
-            prediction = head(step.z)
+            # The code is in half precision with amp.
+            prediction = head(step.z.float())
             with torch.no_grad():
                 target = resize(features(step.x), prediction.shape[2:])
                 weight = F.adaptive_avg_pool2d(mask, prediction.shape[2:])
@@ -258,8 +267,9 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
     ----------
     feature_model : {'dae', 'classifier', 'hog'} or torch.nn.Module, default='dae'
         Where features come from: the encoder of a denoising autoencoder, or of a classifier,
-        each trained for 3 epochs in ``fit``; histograms of oriented gradients; or a module that
-        turns images (B, C, H, W) in [0, 1] into maps (B, F, h, w). ``'classifier'`` needs the
+        each trained for 3 epochs in every ``fit`` and ``partial_fit``; histograms of oriented
+        gradients; or a module that turns images (B, C, H, W) in [0, 1] into maps (B, F, h, w).
+        ``'classifier'`` needs the
         labels in ``fit``: codes are then not learnt without supervision any more, which belongs
         into every report.
     margin_cosine : float, default=0.5
@@ -340,7 +350,8 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
 
     def _penalty(self, step):
         """Both alignment losses."""
-        projected = self.heads_(step.z).flatten(2)
+        # The code is in half precision with amp.
+        projected = self.heads_(step.z.float()).flatten(2)
         with torch.no_grad():
             features = resize(self.features_(step.x), step.z.shape[2:]).flatten(2)
         if projected.shape[2] > _POSITIONS:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from sklearn.base import BaseEstimator, clone
@@ -11,6 +11,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn import functional as F
 
 _SHARE = [Interval(Real, 0, 1, closed="both")]
+# Ordinary steps must be left over: batch normalisation learns its statistics from them.
+_SHARE_OF_STEPS = [Interval(Real, 0, 1, closed="left")]
 _FIXED_WEIGHT = [Interval(Real, 0, None, closed="left")]
 _WEIGHT = [*_FIXED_WEIGHT, StrOptions({"adaptive"})]
 
@@ -26,6 +28,11 @@ class LatentRegularizer(BaseEstimator):
     needs_map = False
     masks_images = False
 
+    @property
+    def replaces_steps(self):
+        """Whether some steps are the regularizer's own."""
+        return type(self)._replace is not LatentRegularizer._replace
+
     _parameter_constraints: dict = {"start": _SHARE, "end": _SHARE, "weight": _WEIGHT}
 
     @property
@@ -40,6 +47,11 @@ class LatentRegularizer(BaseEstimator):
     def _prepare(self, X, y, module, device):
         """Check parameters and set attributes, such as ``heads_``, before training."""
         self._validate_params()
+        if self.start >= self.end:
+            raise ValueError(
+                f"'start' must be less than 'end' in {type(self).__name__}, got {self.start} and "
+                f"{self.end}."
+            )
         self.heads_ = None
 
     def _anchor(self, module):
@@ -103,10 +115,10 @@ class EquivarianceRegularizer(LatentRegularizer):
     Parameters
     ----------
     p_eq : float, default=0.5
-        Share of the steps with transformed codes.
+        Share of the steps with transformed codes, below 1.
     p_low : float, default=0.25
-        Share of the other steps in which the image itself is scaled down, and encoded and
-        decoded as usual.
+        Share of the other steps, below 1, in which the image itself is scaled down, and encoded
+        and decoded as usual.
     min_scale : float, default=0.5
         Smallest side of a scaled map, relative to the whole; at least 2 values. The side is drawn
         anew in each step, up to the whole. None only turns.
@@ -157,8 +169,8 @@ class EquivarianceRegularizer(LatentRegularizer):
 
     needs_map = True
     _parameter_constraints: dict = {
-        "p_eq": _SHARE,
-        "p_low": _SHARE,
+        "p_eq": _SHARE_OF_STEPS,
+        "p_low": _SHARE_OF_STEPS,
         "min_scale": [Interval(Real, 0, 1, closed="left"), None],
         "rotations": ["array-like"],
         "flips": ["boolean"],
@@ -193,6 +205,11 @@ class EquivarianceRegularizer(LatentRegularizer):
     def _prepare(self, X, y, module, device):
         """Settle the sides of scaled maps."""
         super()._prepare(X, y, module, device)
+        if not all(isinstance(turns, Integral) for turns in self.rotations):
+            raise ValueError(
+                f"'rotations' must be whole quarter turns, got {self.rotations!r}. Use for example "
+                "(1, 2, 3)."
+            )
         height, width = module.code_shape[1:]
         self.sides_ = [(height, width)]
         if self.min_scale is not None:
@@ -401,7 +418,7 @@ class NoiseAugmentedDecoding(LatentRegularizer):
         Standard deviation of the noise, in units of the standard deviation of each code value in
         the batch. Relative, so that larger codes are no way around it.
     p : float, default=0.5
-        Share of the steps with noise.
+        Share of the steps with noise, below 1.
     start : float, default=0.0
         Share of the training after which it begins.
     end : float, default=1.0
@@ -432,7 +449,7 @@ class NoiseAugmentedDecoding(LatentRegularizer):
 
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="left")],
-        "p": _SHARE,
+        "p": _SHARE_OF_STEPS,
         **LatentRegularizer._parameter_constraints,
         "weight": _FIXED_WEIGHT,
     }

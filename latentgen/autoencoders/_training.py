@@ -230,7 +230,8 @@ class RegularizedLoss(PixelLoss):
                 loss = loss + (weight - 1) * reconstruction
                 self._log(i, reconstruction, weight, 1.0)
         if step.log_variance is not None:
-            n_pixels = math.prod(module.image_shape)
+            # Of the images that were encoded, which may be smaller ones.
+            n_pixels = step.x[0].numel()
             loss = loss + self.divergence(step.mean, step.log_variance, n_pixels)
         return (step.target, step.logits, step.mean, step.log_variance), loss
 

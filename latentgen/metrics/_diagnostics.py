@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -283,7 +284,7 @@ def decoder_sensitivity(autoencoder, X, *, sigma=0.1, random_state=0):
 def _as_maps(Z, code_shape):
     """Codes as a float array (n_samples, channels, h, w)."""
     Z = check_array(Z, dtype=[np.float64, np.float32], allow_nd=True, input_name="Z")
-    if code_shape is not None and len(code_shape) == 3:
+    if code_shape is not None and len(code_shape) == 3 and Z[0].size == math.prod(code_shape):
         Z = Z.reshape(len(Z), *code_shape)
     if Z.ndim != 4:
         raise ValueError(

@@ -109,8 +109,12 @@ class ConvAutoencoderNet(nn.Module):
         )
 
     def pad(self, X):
-        """Repeat the border of images until the sides are multiples of the stride."""
-        return F.pad(X, self.padding, mode="replicate") if any(self.padding) else X
+        """Repeat the border of whole images until the sides are multiples of the stride.
+
+        Other images pass as they are.
+        """
+        whole = X.shape[2:] == self.image_shape[1:]
+        return F.pad(X, self.padding, mode="replicate") if whole and any(self.padding) else X
 
     def encode(self, X, mask=None):
         """Map pixels in [0, 1] to the code's mean and log-variance or None, (B, latent_dim).
@@ -118,8 +122,7 @@ class ConvAutoencoderNet(nn.Module):
         `X` is (B, C, H, W); with `spatial_latent` any other sides that are multiples of the
         stride are possible too. `mask`, (B, 1, H, W), is 1 where pixels are hidden.
         """
-        if X.shape[1:] == self.image_shape:
-            X = self.pad(X)
+        X = self.pad(X)
         if self.masked:
             mask = torch.zeros_like(X[:, :1]) if mask is None else self.pad(mask)
             X = torch.cat([X, mask], dim=1)

@@ -194,6 +194,7 @@ def test_decoder_sensitivity_does_not_see_the_scale_of_codes(X):
     [
         (lambda X: latent_spectrum(np.ones((3, 4))), r"Expected maps .* got \(3, 4\)"),
         (lambda X: latent_spectrum(np.ones((3, 4)), code_shape=(4,)), "Expected maps of codes"),
+        (lambda X: latent_spectrum(np.ones((3, 4)), code_shape=(1, 3, 3)), r"\(3, 4\) and code_sh"),
         (lambda X: high_frequency_share(np.ones((3, 1, 2, 2)), 2), "cutoff == 2, must be <= 1"),
         (lambda X: decoder_sensitivity(Pooling(), X, sigma=0), "sigma == 0, must be > 0"),
         (lambda X: scale_equivariance_error(Pooling(), X, factor=0), "factor == 0, must be >= 1"),
