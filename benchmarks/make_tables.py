@@ -110,12 +110,15 @@ def samplers():
         ]
         means = group.groupby("sampler")["fid"].mean()
         lines.sort(key=lambda line: means.fillna(0)[line["codes"]])
-        tables.append((f"### {space}, {about}", lines, ""))
+        note = (
+            f"{group['n_generated'].max():.0f} draws against {group['n_real'].iloc[0]} test "
+            f"images, extractor: {group['extractor'].iloc[0]}."
+        )
+        tables.append((f"### {space}, {about}", lines, note))
     first = rows[rows["part"] == "all"].iloc[0]
     note = (
-        f"Sorted by FID against {first['n_real']} test images; of several seeds the mean, with the "
-        "smallest and largest value in brackets. Seconds of processor time, one thread. "
-        f"Extractor: {first['extractor']}. {_setup(first)}"
+        "Sorted by FID; of several seeds the mean, with the smallest and largest value in "
+        f"brackets. Seconds of processor time. {_setup(first)}"
     )
     return "## Samplers (`samplers.py`)", tables, note
 
@@ -126,16 +129,17 @@ def partitions():
     lines = []
     for (kernel, partition), group in rows.groupby(["kernel", "partition"], sort=False):
         line = {"kernel": kernel, "cells": partition, "cut (s)": _short(group["cut_cpu_s"].iloc[0])}
-        by_width = group.set_index(group["bandwidth"].astype(object).fillna("published"))
+        widths = group["bandwidth"].astype(object).fillna("published")
         for width in (0.6, 0.8, 1.0, "published"):
-            here = width in by_width.index
-            row = by_width.loc[width] if here else None
-            text = f"{_short(row['fid'])} at {_short(row['novelty'])}" if here else ""
+            same = group[widths == width]
+            text = f"{_short(same['fid'].mean())} at {_short(same['novelty'].mean())}"
+            text = text if len(same) else ""
             line[f"bandwidth {width}" if width != "published" else "published bandwidth"] = text
         lines.append(line)
     note = (
-        f"FID at novelty. {rows['n_generated'].iloc[0]} draws, one seed, seconds of processor "
-        f"time. Extractor: {rows['extractor'].iloc[0]}. {_setup(rows.iloc[0])}"
+        f"FID at novelty. {rows['n_generated'].iloc[0]} draws, {rows['seed'].nunique()} seed, "
+        "seconds of processor time, for FastHVRT those of a whole fit. "
+        f"Extractor: {rows['extractor'].iloc[0]}. {_setup(rows.iloc[0])}"
     )
     return "## Ways to cut codes into cells (`partitions.py`)", lines, note
 
@@ -162,7 +166,7 @@ def sampler_scaling():
         line = {"sampler": sampler}
         by_size = group.set_index("n")
         for n in sorted(growth["n"].unique()):
-            for key, title in (("fit_s", "fit"), ("draw_s", "draw"), ("peak_mb", "MB")):
+            for key, title in (("fit_s", "fit"), ("draw_s", "draw"), ("fit_mb", "MB")):
                 value = by_size[key].get(n)
                 line[f"{title} {n:,}"] = "" if value is None else _short(value)
         last = group.sort_values("n").iloc[-1]
@@ -172,7 +176,7 @@ def sampler_scaling():
     about = rows.iloc[0]
     note = (
         f"{about['n_features']} features. Slope of log time over log rows, 1 is linear. MB: peak "
-        f"above the process with the codes loaded. {_setup(about)}"
+        f"of a fit above the process with the codes loaded. {_setup(about)}"
     )
     return "## Growth of samplers (`sampler_scaling.py`)", tables, note
 
@@ -187,16 +191,19 @@ def regularizers():
         "equivariance_error": "equivariance error",
         "scale_error": "scale error",
         "sensitivity": "sensitivity",
-        "fit_s": "fit (s)",
     }
     models = list(dict.fromkeys(rows["model"]))
     diagnostics, quality = [], []
     for model in models:
         group = rows[rows["model"] == model]
         once = group.drop_duplicates("seed")
-        shown = {title: _mean_and_range(once[key]) for key, title in about.items() if key in once}
-        diagnostics.append({"autoencoder": model, "seeds": len(once)} | shown)
-        for (sampler, standardized), same in group.groupby(["sampler", "standardized"], sort=False):
+        if once["test_mse"].notna().any():
+            shown = {title: _mean_and_range(once[key]) for key, title in about.items()}
+            diagnostics.append({"autoencoder": model, "seeds": len(once)} | shown)
+        # Real images have no codes to standardise.
+        keys = ["sampler", "standardized"]
+        for (sampler, standardized), same in group.groupby(keys, sort=False, dropna=False):
+            standardized = "" if pd.isna(standardized) else standardized
             quality.append(
                 {"autoencoder": model, "codes": sampler, "standardized": standardized}
                 | {"FID": _mean_and_range(same["fid"]), "KID": _mean_and_range(same["kid"])}
@@ -208,9 +215,14 @@ def regularizers():
         f"generated images against {first['n_real']} test images, extractor: "
         f"{first['extractor']}. {_setup(first)}"
     )
+    cost = [
+        {"autoencoder": row["model"], "times as long as without": _short(row["times_as_long"])}
+        for _, row in pd.read_csv(RESULTS / "regularizers_cost.csv").iterrows()
+    ]
     tables = [
         ("### The autoencoders", diagnostics, ""),
         ("### Samplers on their codes", quality, ""),
+        ("### Processor time of an epoch", cost, ""),
     ]
     return "## Regularizers (`regularizers.py`)", tables, note
 

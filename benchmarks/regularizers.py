@@ -9,7 +9,8 @@ The weights of the KL term that the literature gives for averaged reconstruction
 are times 784 in latentgen's terms. Standardisation divides each code value by its deviation.
 FastHVRT standardises codes by itself, so that its two rows differ by rounding only. A full
 covariance follows every scaling, but the k-means start of the mixture and the cells of
-LocalGaussian do not. ``fit_s`` leaves out the training of feature models.
+LocalGaussian do not. ``--cost`` measures instead what a regularizer adds to the time of an epoch,
+feature models included, and writes ``regularizers_cost.csv``.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -23,8 +24,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _judge import cached
-from _record import RESULTS, environment, print_rows, update_rows
+from _judge import Judge, cached
+from _record import (
+    RESULTS,
+    environment,
+    median_times,
+    print_rows,
+    update_rows,
+    write_rows,
+)
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -50,9 +58,7 @@ from latentgen.metrics import (
     ClassifierFeatures,
     decoder_sensitivity,
     equivariance_error,
-    frechet_distance,
     high_frequency_share,
-    kernel_distance,
     linear_probe,
     novelty,
     scale_equivariance_error,
@@ -101,42 +107,25 @@ def draw(sampler, n_samples, seed):
     return sampler.sample(n_samples, random_state=seed)
 
 
-class Judge:
-    """Test images and features that all rows share."""
-
-    def __init__(self, X_test, y_test, features):
-        self.X_test, self.y_test, self.features = X_test, y_test, features
-        self.features_test = features.transform(X_test)
-
-    def images(self, X_new):
-        """FID and KID of images against the test images."""
-        features = self.features.transform(X_new)
-        distance, error = kernel_distance(self.features_test, features)
-        fid = frechet_distance(self.features_test, features)
-        return {"fid": fid, "kid": distance, "kid_se": error}
-
-    def codes(self, autoencoder):
-        """Reconstruction and diagnostics on the test images."""
-        some = self.X_test[:1000]
-        Z_test = autoencoder.transform(self.X_test)
-        shape = autoencoder.code_shape_
-        return {
-            "test_mse": -autoencoder.score(self.X_test),
-            "high_frequency_share": high_frequency_share(Z_test, code_shape=shape),
-            "equivariance_error": equivariance_error(autoencoder, some),
-            "scale_error": scale_equivariance_error(autoencoder, some),
-            "sensitivity": decoder_sensitivity(autoencoder, some),
-            "linear_probe": linear_probe(Z_test, self.y_test),
-            "fit_s": sum(row["dur"] for row in autoencoder.history_),
-        }
+def diagnostics(autoencoder, Z_test, judge):
+    """Reconstruction and diagnostics on the test images."""
+    some = judge.X_test[:1000]
+    return {
+        "test_mse": -autoencoder.score(judge.X_test),
+        "high_frequency_share": high_frequency_share(Z_test, code_shape=autoencoder.code_shape_),
+        "equivariance_error": equivariance_error(autoencoder, some),
+        "scale_error": scale_equivariance_error(autoencoder, some),
+        "sensitivity": decoder_sensitivity(autoencoder, some),
+        "linear_probe": linear_probe(Z_test, judge.y_test),
+    }
 
 
-def rows_of_model(autoencoder, X_train, judge, n_generated, seed):
+def rows_of_model(autoencoder, X_train, judge, seed):
     """Judge one autoencoder with every sampler, standardised or not."""
     Z, Z_test = autoencoder.transform(X_train), autoencoder.transform(judge.X_test)
-    about = judge.codes(autoencoder)
+    about = diagnostics(autoencoder, Z_test, judge)
 
-    def row(label, standardized, Z_new, **times):
+    def row(label, standardized, Z_new):
         distances = novelty(Z, Z_test, Z_new)
         return {
             **about,
@@ -145,21 +134,38 @@ def rows_of_model(autoencoder, X_train, judge, n_generated, seed):
             **judge.images(autoencoder.inverse_transform(Z_new)),
             "novelty": distances.novelty,
             "near_copies": distances.near_copies,
-            **times,
         }
 
-    copies = resample(Z, replace=False, n_samples=n_generated, random_state=seed)
+    copies = resample(Z, replace=False, n_samples=judge.n_generated, random_state=seed)
     yield row("a copy of training codes", False, copies)
     for standardized, scaler in ((False, FunctionTransformer()), (True, StandardScaler())):
         scaled = scaler.fit_transform(Z.astype(np.float64))
         for label, sampler in samplers(seed).items():
-            start = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 sampler = clone(sampler).fit(scaled)
-            seconds = time.perf_counter() - start
-            Z_new = scaler.inverse_transform(draw(sampler, n_generated, seed))
-            yield row(label, standardized, Z_new, sampler_fit_s=seconds)
+            Z_new = scaler.inverse_transform(draw(sampler, judge.n_generated, seed))
+            yield row(label, standardized, Z_new)
+
+
+def rows_of_cost(X, y, repeats):
+    """Processor time of an epoch with each regularizer, in turns with one without."""
+
+    def epoch(name):
+        autoencoder = ConvAutoencoder(98, spatial_latent=True, max_epochs=1, random_state=0)
+        return lambda: autoencoder.set_params(**MODELS[name]).fit(X, y)
+
+    names = [name for name in MODELS if not name.startswith("KL")]
+    functions = {name: epoch(name) for name in names}
+    times = median_times(functions, repeats, clock=time.process_time)
+    for name, seconds in times.items():
+        yield {
+            "model": name,
+            "epoch_cpu_s": seconds,
+            "times_as_long": seconds / times["none"],
+            "n_training": len(X),
+            "repeats": repeats,
+        }
 
 
 def parse_arguments():
@@ -174,6 +180,7 @@ def parse_arguments():
     parser.add_argument("--results", default=RESULTS, help="folder of the results file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     models = ["real", *MODELS]
+    parser.add_argument("--cost", action="store_true", help="only measure the time they take")
     parser.add_argument("--models", nargs="+", choices=models, default=models)
     return parser.parse_args()
 
@@ -204,7 +211,14 @@ def main():
         cache / "mnist-features.latentgen",
         lambda: ClassifierFeatures(random_state=0).fit(X_all, y_all),
     )
-    judge = Judge(X_test, y_test, features)
+    if arguments.cost:
+        n_images, repeats = (100, 1) if smoke else (2000, 5)
+        rows = [
+            row | environment() for row in rows_of_cost(X_all[:n_images], y_all[:n_images], repeats)
+        ]
+        print_rows(rows, ["model", "epoch_cpu_s", "times_as_long"])
+        return None if smoke else write_rows("regularizers_cost", rows, arguments.results)
+    judge = Judge(X_all, y_all, X_test, y_test, n_generated, features)
     rows = []
     for seed in [0] if smoke else arguments.seeds:
         X_train, y_train = resample(
@@ -233,7 +247,7 @@ def main():
                 )
                 path = cache / f"regularizers-{name.replace(' ', '-')}-{seed}.latentgen"
                 autoencoder = cached(path, partial(autoencoder.fit, X_train, y_train))
-                new = rows_of_model(autoencoder, X_train, judge, n_generated, seed)
+                new = rows_of_model(autoencoder, X_train, judge, seed)
             for row in new:
                 rows.append({"model": name} | row | shared)
                 columns = ["model", "sampler", "standardized", "fid", "novelty", "test_mse"]

@@ -1,7 +1,8 @@
 """Fit and draw of samplers from 10 000 to 1 000 000 codes of 64 values.
 
 Every measurement runs in a process of its own, so that peak memory belongs to one sampler: the
-peak of the process above what it held with the codes loaded. Times are medians of repeats in
+peak of the process above what it held with the codes loaded (on Linux, which can forget the peak
+of the loading itself). Times are medians of repeats in
 seconds, and the fits at 60 000 codes take turns with hvrt's own, to which they are compared.
 Slopes are those of log time over log rows: 1 is linear growth.
 """
@@ -10,12 +11,12 @@ Slopes are those of log time over log rows: 1 is linear growth.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 from _record import RESULTS, environment, median_times, print_rows, update_rows
@@ -68,8 +69,18 @@ def make_codes(n_samples, seed=0):
     return codes
 
 
-def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def memory_mb(line):
+    """A line of this process's memory: VmRSS, what it holds, or VmHWM, the peak."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{line}:")[1].split()[0]) / 1024
+
+
+def peak_mb(function):
+    """Peak of memory during a call, above what was held before."""
+    Path("/proc/self/clear_refs").write_text("5")  # Forget the last peak.
+    before = memory_mb("VmRSS")
+    function()
+    return memory_mb("VmHWM") - before
 
 
 def measure(name, n_samples, repeats):
@@ -77,17 +88,24 @@ def measure(name, n_samples, repeats):
     Z = make_codes(n_samples)
     sampler = samplers()[name]
     sampler.fit(Z[:1000]).sample(10)  # Imports come before the measurement.
-    base = peak_mb()
     fits, draws = [], []
-    for repeat in range(repeats):
+
+    def fit():
         start = time.perf_counter()
         sampler.fit(Z)
         fits.append(time.perf_counter() - start)
+
+    def draw():
         start = time.perf_counter()
-        sampler.sample(n_samples, random_state=repeat)
+        sampler.sample(n_samples, random_state=0)
         draws.append(time.perf_counter() - start)
+
+    memory = {"fit_mb": peak_mb(fit), "draw_mb": peak_mb(draw)}
+    for _ in range(repeats - 1):
+        fit()
+        draw()
     row = {"fit_s": statistics.median(fits), "draw_s": statistics.median(draws)}
-    print(json.dumps(row | {"peak_mb": peak_mb() - base, "repeats": repeats}))
+    print(json.dumps(row | memory | {"repeats": repeats}))
 
 
 def measured_alone(name, n_samples, repeats):

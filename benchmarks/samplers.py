@@ -53,6 +53,7 @@ EPOCHS = 20
 # Test codes that say what novelty 1 is; their mean distance errs by less than 1 %.
 N_NOVELTY = 2500
 LOW_DATA = (500, 1000, 5000)
+LOW_DATA_EPOCHS = 40
 PLANE = Path(__file__).parents[1] / "docs" / "images" / "samplers_plane.png"
 NEURAL = ("normalizing flow", "diffusion, 25 steps")
 # Left out of the tables of few images, where they add little to the others.
@@ -160,6 +161,7 @@ class Space:
         distances = novelty(self.Z, self.Z_test[:N_NOVELTY], Z_new)
         return {
             **self.judge.images(X_new),
+            "n_generated": len(X_new),
             "latent_ks": latent_ks_statistic(self.Z, Z_new),
             "novelty": distances.novelty,
             "near_copies": distances.near_copies,
@@ -177,13 +179,9 @@ class Space:
     def references(self):
         """A copy, the reconstruction and real images: what the rows are to be read against."""
         n = len(self.rows)
-        yield (
-            "real training images",
-            self.judge.images(self.judge.X_train[self.rows])
-            | {
-                "tstr": self.judge.tstr(self.judge.X_train[self.rows], self.y[self.rows], self.seed)
-            },
-        )
+        X, y = self.judge.X_train[self.rows], self.y[self.rows]
+        about = {"n_generated": n, "tstr": self.judge.tstr(X, y, self.seed)}
+        yield "real training images", self.judge.images(X) | about
         yield "a copy of training codes", self.measure(self.Z[self.rows], self.y[self.rows])
         yield "the codes of the test images", self.measure(self.Z_test[:n])
 
@@ -217,9 +215,8 @@ def part_classes(space, names):
 
 
 def part_dials(space, names):
-    known = samplers(space.Z, space.seed)
     for line, (sampler, knob, values) in dials(space.Z, space.seed).items():
-        if line in known and line not in names:
+        if line not in names:
             continue
         fitted = None
         for value in values:
@@ -243,7 +240,10 @@ def part_warm_start(space, names):
             sampler.fit(space.Z[:half])
             _, seconds = cpu_time(partial(sampler.partial_fit, space.Z[half:]))
             Z_new = sampler.sample(len(space.rows), random_state=space.seed)
-            yield f"{name}: fit and partial_fit", {"fit_cpu_s": seconds, **space.measure(Z_new)}
+            yield (
+                f"{name}: second half by partial_fit",
+                {"fit_cpu_s": seconds, **space.measure(Z_new)},
+            )
 
 
 def part_low_data(judge, names, n_training, seed, smoke):
@@ -262,7 +262,7 @@ def part_low_data(judge, names, n_training, seed, smoke):
         n_training,
         judge.features,
     )
-    epochs = 1 if smoke else 40
+    epochs = 1 if smoke else LOW_DATA_EPOCHS
     autoencoder = ConvAutoencoder(64, max_epochs=epochs, random_state=seed).fit(few.X_train)
     space = Space(autoencoder, few, seed)
     n_new = min(10 * n_training, 10_000)
@@ -273,15 +273,17 @@ def part_low_data(judge, names, n_training, seed, smoke):
 
     # As many steps of training as with the generated images.
     again = np.resize(np.arange(n_training), n_training + n_new)
-    yield "real images alone", {"real_and_new": accuracy(few.X_train[again], few.y_train[again])}
-    X_copy = autoencoder.reconstruct(few.X_train)
+    alone = accuracy(few.X_train[again], few.y_train[again])
+    yield "real images alone", {"real_and_new": alone, "n_generated": 0}
+    # As many draws as from samplers, because FID depends on their number.
     again = np.resize(np.arange(n_training), n_new)
+    X_copy = autoencoder.inverse_transform(space.Z[again])
     yield (
         "a copy of training codes",
         {
-            **space.measure(space.Z),
+            **space.measure(space.Z[again]),
             "real_and_new": accuracy(
-                np.concatenate([few.X_train, X_copy[again]]), np.append(few.y_train, y_new)
+                np.concatenate([few.X_train, X_copy]), np.append(few.y_train, y_new)
             ),
         },
     )
@@ -377,8 +379,10 @@ def parse_arguments():
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
     parts = ["all", "classes", "dials", "warm_start", "low_data"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--samplers", nargs="+", help="names of the table, all by default")
-    parser.add_argument("--without", nargs="+", default=[], help="names to leave out")
+    every = [*samplers(np.eye(2), 0), "ensemble"]
+    every += [name for name in dials(np.eye(2), 0) if name not in every]
+    parser.add_argument("--samplers", nargs="+", choices=every, default=every)
+    parser.add_argument("--without", nargs="+", choices=every, default=[])
     parser.add_argument("--plot", action="store_true", help="only draw the plane")
     return parser.parse_args()
 
@@ -391,7 +395,7 @@ def main():
     warnings.filterwarnings("ignore", message=".*near-copies of training codes")
     smoke = arguments.smoke
     cache = Path(tempfile.mkdtemp() if smoke else arguments.cache)
-    names = arguments.samplers or [*samplers(np.eye(2), 0), "ensemble"]
+    names = arguments.samplers
     names = [name for name in names if name not in arguments.without]
     if smoke:
         names = ["Gaussian", "FastHVRT epanechnikov, fast", "LocalGaussian"]
@@ -431,6 +435,8 @@ def main():
                     row = {"space": space_name, "part": part, "sampler": name, "seed": seed}
                     row |= {"knob": "", "value": "", **values}
                     row |= {
+                        "n_training": int(part.split()[-1]) if "low" in part else len(X_train),
+                        "epochs": LOW_DATA_EPOCHS if "low" in part and not smoke else epochs,
                         "n_real": len(X_test),
                         "extractor": f"ClassifierFeatures fitted on {features.fitted_on_}",
                         **environment(),
