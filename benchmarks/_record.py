@@ -65,7 +65,7 @@ def print_rows(rows, columns):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)))
 
 
-def median_times(functions, repeats, setup=None, clock=time.perf_counter):
+def median_times(functions, repeats, setup=None):
     """Median seconds of each function, their runs taking turns so that drift hits all alike.
 
     One round before the first is not counted.
@@ -75,9 +75,9 @@ def median_times(functions, repeats, setup=None, clock=time.perf_counter):
         for name, function in functions.items():
             if setup is not None:
                 setup()
-            start = clock()
+            start = time.perf_counter()
             function()
-            times[name].append(clock() - start)
+            times[name].append(time.perf_counter() - start)
     return {name: statistics.median(seconds[1:]) for name, seconds in times.items()}
 
 

@@ -222,7 +222,7 @@ def regularizers():
     tables = [
         ("### The autoencoders", diagnostics, ""),
         ("### Samplers on their codes", quality, ""),
-        ("### Processor time of an epoch", cost, ""),
+        ("### Time of an epoch", cost, ""),
     ]
     return "## Regularizers (`regularizers.py`)", tables, note
 
