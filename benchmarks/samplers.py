@@ -187,7 +187,8 @@ class Space:
 
 
 def part_all(space, names):
-    yield from space.references()
+    if "references" in names:
+        yield from space.references()
     for name, sampler in samplers(space.Z, space.seed).items():
         if name not in names:
             continue
@@ -379,7 +380,7 @@ def parse_arguments():
     parser.add_argument("--spaces", nargs="+", choices=SPACES, default=list(SPACES))
     parts = ["all", "classes", "dials", "warm_start", "low_data"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    every = [*samplers(np.eye(2), 0), "ensemble"]
+    every = ["references", *samplers(np.eye(2), 0), "ensemble"]
     every += [name for name in dials(np.eye(2), 0) if name not in every]
     parser.add_argument("--samplers", nargs="+", choices=every, default=every)
     parser.add_argument("--without", nargs="+", choices=every, default=[])
@@ -398,7 +399,7 @@ def main():
     names = arguments.samplers
     names = [name for name in names if name not in arguments.without]
     if smoke:
-        names = ["Gaussian", "FastHVRT epanechnikov, fast", "LocalGaussian"]
+        names = ["references", "Gaussian", "FastHVRT epanechnikov, fast", "LocalGaussian"]
         arguments.parts = ["all", "classes", "low_data"]
     for space_name in ["mnist-16"] if smoke else arguments.spaces:
         data, latent_dim, model = SPACES[space_name]
