@@ -92,9 +92,9 @@ right.legend(loc="upper left", frameon=False, fontsize=9)
 # What distance costs
 # -------------------
 #
-# `min_novelty` draws again what is too near a training code. It rules out copies and costs FID. Its
-# unit is the distance between neighbouring training codes; near-copies are counted in that of unseen
-# images, which is larger here, so that a dial of 0.3 still leaves some.
+# `min_novelty` draws again what is too near a training code. It rules out copies and costs FID.
+# Its unit is the distance between neighbouring training codes; near-copies are counted in that of
+# unseen images, which is larger here, so that a dial of 0.3 still leaves some.
 
 for value, row in zip([0, *dial], curve, strict=True):
     copies = results["mean_test_near_copies"][row]
