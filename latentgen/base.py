@@ -26,8 +26,8 @@ from latentgen.utils._images import (
 from latentgen.utils._neighbors import (
     N_COMPARED,
     NEAR_COPY,
+    NeighborIndex,
     keep_distance,
-    nearest_rows,
     neighbor_distances,
 )
 
@@ -308,25 +308,34 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         """
         if not hasattr(self, "novelty_"):
             return self.fit(X, y)
+        # scikit-learn leaves that out for what is fitted.
+        self._validate_params()
         with keep_fitted_state_on_error(self):
             Z = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
             self._n_batches += 1
-            # With the number of the batch in it, no two batches are treated by the same numbers.
-            rng = check_random_state(getattr(self, "random_state", None))
-            seed = rng.randint(np.iinfo(np.int32).max)
-            self._partial_fit(Z, y, np.random.RandomState([seed, self._n_batches]))
+            self._partial_fit(Z, y, self._batch_generator())
             if self._training_codes is not None:
                 self._compare_with(np.concatenate([self._training_codes, Z]))
         return self
+
+    def _batch_generator(self):
+        """Random numbers of this batch, so that no two are treated by the same ones."""
+        rng = check_random_state(getattr(self, "random_state", None))
+        if not isinstance(getattr(self, "random_state", None), Integral):
+            return rng  # It goes on from batch to batch by itself.
+        return np.random.RandomState([rng.randint(np.iinfo(np.int32).max), self._n_batches])
 
     def _compare_with(self, Z):
         """Measure how near draws stay to the training codes, and keep these if need be."""
         # A sampler that needs no codes holds none, so that its file gives none away.
         # In their own precision, so that the distance holds from what was passed.
         self._training_codes = Z.copy() if self.min_novelty > 0 else None
-        real = neighbor_distances(Z)
+        index = NeighborIndex(Z)
+        real = neighbor_distances(index)
         self._spacing = float(np.median(real)) if len(real) else np.nan
-        distances, _ = nearest_rows(Z, self.sample(N_COMPARED, random_state=0))
+        # No seed that the codes themselves may have been made with.
+        rng = np.random.RandomState([*b"novelty", len(Z)])
+        distances, _ = index.query(self.sample(N_COMPARED, random_state=rng))
         self.novelty_ = float(distances.mean() / real.mean()) if len(real) else np.nan
         near = distances < NEAR_COPY * self._spacing
         self.near_copies_ = float(near.mean()) if len(real) else np.nan
@@ -363,6 +372,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             `min_novelty` was 0 during ``fit`` and is not any more.
         """
         check_is_fitted(self)
+        # Some parameters are read here and may have been changed since the fit.
+        self._validate_params()
         if y is not None:
             raise ValueError(
                 f"{type(self).__name__} has no classes, got y={y!r}. "

@@ -261,6 +261,8 @@ def test_global_random_states_are_left_alone(unfitted, digits, codes):
     X, y = codes if unfitted in SAMPLERS else digits
     before = random_states()
     model.fit(X, y)
+    if hasattr(model, "partial_fit"):
+        model.partial_fit(X, y)
     if hasattr(model, "sample"):
         model.sample(5, random_state=0)
     if hasattr(model, "transform"):
@@ -528,6 +530,15 @@ def test_distance_can_be_changed_after_fit_but_not_begun(careful_sampler, sample
         copy.copy(sampler).set_params(min_novelty=0.5).sample()
 
 
+@pytest.mark.parametrize("parameter", ["temperature", "min_novelty"])
+def test_what_was_changed_after_fit_is_checked(parameter, sampler):
+    if parameter not in sampler.get_params():
+        pytest.skip("a sampler of samplers has no temperature")
+    changed = copy.copy(sampler).set_params(**{parameter: "hot"})
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter of .* Got 'hot'"):
+        changed.sample()
+
+
 def test_only_a_sampler_that_keeps_its_distance_keeps_codes(careful_sampler, sampler, codes):
     assert_array_equal(careful_sampler._training_codes, codes[0])
     assert sampler._training_codes is None
@@ -537,7 +548,8 @@ def test_novelty_agrees_with_the_metric(sampler, codes):
     Z = codes[0].astype(np.float64)
     between = cdist(Z, Z)
     np.fill_diagonal(between, np.inf)
-    distances = cdist(sampler.sample(200, random_state=0), Z).min(axis=1)
+    rng = np.random.RandomState([*b"novelty", len(Z)])
+    distances = cdist(sampler.sample(200, random_state=rng), Z).min(axis=1)
     real = between.min(axis=1)
     assert_allclose(sampler.novelty_, distances.mean() / real.mean(), rtol=1e-5)
     assert_allclose(sampler.near_copies_, np.mean(distances < 0.3 * np.median(real)))

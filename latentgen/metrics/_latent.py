@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import Bunch, check_scalar
 
 from latentgen.metrics._distances import check_pair
-from latentgen.utils._neighbors import nearest_rows
+from latentgen.utils._neighbors import NeighborIndex
 
 _BLOCK_VALUES = 2**23
 
@@ -139,13 +139,14 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
     check_scalar(near_copy, "near_copy", Real, min_val=0)
     X_train, X_test = check_pair(X_train, X_test, names=("X_train", "X_test"))
     X_train, X_generated = check_pair(X_train, X_generated, names=("X_train", "X_generated"))
-    test_distances, _ = nearest_rows(X_train, X_test)
+    index = NeighborIndex(X_train)
+    test_distances, _ = index.query(X_test)
     if not test_distances.any():
         raise ValueError(
             f"All {len(X_test)} rows of 'X_test' are rows of 'X_train', so there is no distance of "
             "unseen data to compare with. Pass real rows that were not trained on."
         )
-    distances, neighbors = nearest_rows(X_train, X_generated)
+    distances, neighbors = index.query(X_generated)
     return Bunch(
         novelty=float(distances.mean() / test_distances.mean()),
         near_copies=float(np.mean(distances < near_copy * np.median(test_distances))),

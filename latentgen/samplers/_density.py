@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
+from latentgen.samplers import _kernels
 
 
 class GaussianSampler(BaseSampler):
@@ -120,7 +121,8 @@ class GaussianSampler(BaseSampler):
         self.factor_ = np.linalg.cholesky(covariance)
 
     def _sample(self, n_samples, rng):
-        noise = rng.standard_normal((n_samples, len(self.mean_)))
+        generator = _kernels.make_generator(rng)
+        noise = generator.standard_normal((n_samples, len(self.mean_)))
         return self.mean_ + self.temperature * noise @ self.factor_.T
 
     def score_samples(self, X):

@@ -91,7 +91,8 @@ class FastHVRTSampler(BaseSampler):
         ``1.5 * n_samples / min_samples_leaf`` within 30 and 1500, and for ``partition='local'``
         one for every 60 codes, 1000 at most.
     max_depth : int, default=None
-        Largest depth of the tree; None means no limit. Has no effect on ``partition='local'``.
+        Largest depth of the tree that ``fit`` grows; None means no limit. Has no effect on
+        ``partition='local'``.
     tree_splitter : {'best', 'random'}, default='best'
         For ``partition='hvrt'``: ``'random'`` fits faster and cuts less precisely.
     bandwidth : float, default=None
@@ -263,6 +264,9 @@ class FastHVRTSampler(BaseSampler):
         self.n_partitions_ = len(self._leaves)
         self.partition_sizes_ = np.bincount(cells)
         Z = self._z_scores(self._codes)
+        # What only another strategy needed.
+        vars(self).pop("_tables", None)
+        vars(self).pop("_context", None)
         if isinstance(self._fitted_strategy, str):
             self._fit_kernels(Z)
         else:
@@ -307,7 +311,7 @@ class FastHVRTSampler(BaseSampler):
                     n_cells,
                     min_samples_leaf,
                     rng,
-                    thorough=self.partition == "hvrt",
+                    thorough=self.partition == "hvrt" and self.tree_splitter == "best",
                 )
                 if len(branch["feature"]) == 1:
                     continue

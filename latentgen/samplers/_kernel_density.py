@@ -221,14 +221,17 @@ class KernelDensitySampler(BaseSampler):
     def _fit(self, Z, y, rng):
         self._fitted_kernel = self.kernel
         self._codes = Z.astype(np.float32)
-        self.bandwidth_ = float(self._choose_bandwidth(rng))
+        # Kept, so that `_partial_fit` chooses as one fit to all codes would.
+        self._fold_seed = rng.randint(np.iinfo(np.int32).max) if self.bandwidth == "cv" else 0
+        self.bandwidth_ = float(self._choose_bandwidth())
 
     def _partial_fit(self, Z, y, rng):
         """Append codes; the bandwidth is chosen from all of them."""
+        self._fitted_kernel = self.kernel
         self._codes = np.concatenate([self._codes, Z]).astype(np.float32, copy=False)
-        self.bandwidth_ = float(self._choose_bandwidth(rng))
+        self.bandwidth_ = float(self._choose_bandwidth())
 
-    def _choose_bandwidth(self, rng):
+    def _choose_bandwidth(self):
         if not isinstance(self.bandwidth, str):
             return self.bandwidth
         n_samples, n_features = self._codes.shape
@@ -236,15 +239,18 @@ class KernelDensitySampler(BaseSampler):
         spread = max(np.sqrt(self._codes.var(axis=0, dtype=np.float64).mean()), 1e-6)
         unit = spread / _kernel_std(self._fitted_kernel, n_features)
         if self.bandwidth == "cv":
-            return self._cross_validate(unit, rng)
+            return self._cross_validate(unit)
         if self.bandwidth == "silverman":
             n_samples = n_samples * (n_features + 2) / 4
         return unit * _kernels.scott_factors(n_samples, n_features)
 
-    def _cross_validate(self, unit, rng):
+    def _cross_validate(self, unit):
         """Find the bandwidth under which unseen codes are most likely."""
         n_samples, n_features = self._codes.shape
-        rows = rng.permutation(n_samples)[:_CV_CODES]
+        rows = np.random.RandomState(self._fold_seed).permutation(n_samples)[:_CV_CODES]
+        # A code that is there twice would be judged by its own copy.
+        different = np.sort(np.unique(self._codes[rows], axis=0, return_index=True)[1])
+        rows = rows[different] if len(different) > 1 else rows
         folds = KFold(min(_CV_FOLDS, len(rows)))
         search = GridSearchCV(
             _Density(kernel=self._fitted_kernel),

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
 from latentgen.samplers import _kernels
-from latentgen.utils._neighbors import nearest_rows
+from latentgen.utils._neighbors import NeighborIndex
 
 _CODES_PER_CELL = 60
 _MAX_CELLS = 1000
@@ -38,18 +38,13 @@ def _find_cells(Z, n_cells, rng):
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _split_cells(Z, cells, largest, rng):
-    """Cut every cell with more than `largest` codes in two, again and again."""
-    pending = np.flatnonzero(np.bincount(cells) > largest).tolist()
-    while pending:
-        cell = pending.pop()
+def _split_cells(Z, cells, usual, rng):
+    """Cut every cell with more than twice the usual number of codes into cells of that."""
+    for cell in np.flatnonzero(np.bincount(cells) > 2 * usual):
         rows = np.flatnonzero(cells == cell)
-        halves = _find_cells(Z[rows], 2, rng)
-        # Equal codes stay together.
-        if halves.any():
-            new = cells.max() + 1
-            cells[rows[halves == 1]] = new
-            pending += [c for c in (cell, new) if np.count_nonzero(cells == c) > largest]
+        parts = _find_cells(Z[rows], int(len(rows) / usual), rng)
+        # The first part keeps the number of the cell.
+        cells[rows[parts > 0]] = cells.max() + parts[parts > 0]
     return cells
 
 
@@ -123,7 +118,8 @@ class LocalGaussianSampler(BaseSampler):
 
     ``partial_fit`` gives new codes to the cells with the nearest mean and computes means and
     covariances anew. Cells with more than twice as many codes as the average cell had in the
-    first fit are cut in two by 2-means, until none is left.
+    first fit, or has among `n_cells` (1000 with ``'auto'``), are cut by k-means into cells of
+    that size.
 
     A fitted sampler holds the training codes in float32 and ``4 * n_cells_ * n_features_in_ ** 2``
     bytes of factors.
@@ -187,15 +183,21 @@ class LocalGaussianSampler(BaseSampler):
                 "Use fewer cells, or n_cells='auto'."
             )
         cells = _find_cells(Z, n_cells, rng)
-        self._largest = 2 * len(Z) / (cells.max() + 1)
+        self._usual_size = len(Z) / (cells.max() + 1)
         self._fit_cells(Z, cells)
 
     def _partial_fit(self, Z, y, rng):
         """Give new codes to their nearest cells, and cut cells that have outgrown the others."""
         old = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)
-        cells = np.append(old, nearest_rows(self.cell_means_, Z)[1])
+        cells = np.append(old, NeighborIndex(self.cell_means_).query(Z)[1])
         Z = np.concatenate([self._codes, Z])
-        self._fit_cells(Z, _split_cells(Z, cells, self._largest, rng))
+        # A limited number of cells lets each grow with the codes.
+        auto = self.n_cells == "auto"
+        usual = max(self._usual_size, len(Z) / (_MAX_CELLS if auto else self.n_cells))
+        if auto:
+            # The first codes may have been too few for a cell.
+            usual = max(usual, _CODES_PER_CELL, Z.shape[1])
+        self._fit_cells(Z, _split_cells(Z, cells, usual, rng))
 
     def _fit_cells(self, Z, cells):
         """Set what draws need, from codes and their cells."""

@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._fast_hvrt import FastHVRTSampler
+from latentgen.utils._neighbors import NEAR_COPY
 from latentgen.utils._sampling import draw
 
 _LABELS_SHOWN = 20
@@ -78,6 +79,11 @@ def _seeded_clone(sampler, rng):
     )
 
 
+def _hold_text(labels):
+    """Which of text and numbers are among some labels, whatever the dtype they come in."""
+    return {isinstance(label, str) for label in labels.tolist()}
+
+
 def _wanted_labels(y, n_samples):
     """Make one label per code from what `sample` was asked for."""
     if np.ndim(y) == 0:
@@ -123,7 +129,7 @@ class ConditionalSampler(BaseSampler):
         distance between neighbours among these. Nearer draws are drawn again and in the end
         pushed away. Above 0 the sampler keeps the training codes.
     n_jobs : int, default=None
-        Number of classes fitted at the same time, see the scikit-learn glossary.
+        Number of classes fitted at the same time by ``fit``, see the scikit-learn glossary.
 
     Attributes
     ----------
@@ -163,7 +169,7 @@ class ConditionalSampler(BaseSampler):
     """
 
     _parameter_constraints: dict = {
-        "sampler": [HasMethods(["fit", "sample"]), None],
+        "sampler": [HasMethods(["fit", "sample", "get_params"]), None],
         "min_novelty": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
     }
@@ -189,11 +195,29 @@ class ConditionalSampler(BaseSampler):
             )
         )
 
+    def _compare_with(self, Z):
+        super()._compare_with(Z)
+        copied = [
+            label
+            for label, count, inner in zip(
+                self.classes_.tolist(), self._counts, self.samplers_, strict=True
+            )
+            if count == 1 or getattr(inner, "near_copies_", 0) > 0.5
+        ]
+        # That of all classes together has been warned of already.
+        if copied and not self.near_copies_ > 0.5:
+            warnings.warn(
+                "Most draws of these classes are near-copies of training codes: "
+                f"{copied[:_LABELS_SHOWN]}. Add images to them, leave them out, or set "
+                f"'min_novelty', for example to {NEAR_COPY}.",
+                stacklevel=4,
+            )
+
     @available_if(_inner_has("partial_fit"))
     def _partial_fit(self, Z, y, rng):
         """Hand new codes to the samplers of their classes; a new class gets its own."""
         y = self._check_labels(Z, y)
-        if (self.classes_.dtype.kind in "US") != (y.dtype.kind in "US"):
+        if _hold_text(self.classes_) != _hold_text(y):
             raise ValueError(
                 f"'y' must hold labels of the type seen in fit, {self.classes_.dtype}, got "
                 f"{y.dtype}. Known classes: {self.classes_[:_LABELS_SHOWN].tolist()}."
@@ -255,6 +279,7 @@ class ConditionalSampler(BaseSampler):
             If a label was not seen during ``fit`` or `n_samples` contradicts `y`.
         """
         check_is_fitted(self)
+        self._validate_params()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         rng = check_random_state(random_state)
         if y is None:
@@ -381,7 +406,7 @@ class EnsembleSampler(BaseSampler):
     """
 
     _parameter_constraints: dict = {
-        "sampler": [HasMethods(["fit", "sample"]), None],
+        "sampler": [HasMethods(["fit", "sample", "get_params"]), None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "min_novelty": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [Integral, None],
@@ -456,6 +481,7 @@ class EnsembleSampler(BaseSampler):
         check_is_fitted(self)
         if y is None or not hasattr(self, "classes_"):
             return super().sample(n_samples, y=y, random_state=random_state)
+        self._validate_params()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         y = _wanted_labels(y, n_samples)
         rng = check_random_state(random_state)

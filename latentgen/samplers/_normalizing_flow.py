@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 
+from latentgen.samplers._kernels import make_generator
 from latentgen.samplers._neural import NeuralSampler
 from latentgen.utils._optional import import_optional
 
@@ -186,7 +187,8 @@ class NormalizingFlowSampler(NeuralSampler):
         return -self._apply(self.net_.module_, Z).astype(np.float64)
 
     def _sample(self, n_samples, rng):
-        noise = rng.standard_normal((n_samples, len(self.mean_))) * self.temperature
+        noise = make_generator(rng).standard_normal((n_samples, len(self.mean_)))
+        noise *= self.temperature
         transform = self.net_.module_.flow().transform
         Z = self._apply(transform.inv, noise.astype(np.float32))
         return self.mean_ + self.scale_ * Z

@@ -77,3 +77,12 @@ def test_fit_refuses(Z, parameters, message):
 def test_one_sample_is_refused():
     with pytest.raises(ValueError, match=r"1 sample.* minimum of 2 is required by GaussianSampler"):
         GaussianSampler().fit([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_novelty_does_not_depend_on_the_seed_of_the_codes(seed):
+    Z = 5 + np.random.RandomState(seed).standard_normal((500, 8))
+    sampler = GaussianSampler().fit(Z)
+    assert sampler.novelty_ > 0.8 and sampler.near_copies_ < 0.05
+    # Nor do draws follow the codes when they get the same seed.
+    assert np.linalg.norm(sampler.sample(500, random_state=seed) - Z, axis=1).min() > 0.1

@@ -131,6 +131,16 @@ def test_draws_of_the_exact_denoiser_have_the_variance(exact, n_steps, allowed):
     assert abs(u.mean().item()) < 5 * SPREAD / math.sqrt(u.numel())
 
 
+def test_five_steps_are_too_few(exact):
+    seeds = iter(range(1000))
+
+    def noise():
+        return torch.from_numpy(noise_of(next(seeds), 8000))
+
+    u = exact.draw(noise(), 5, torch.full((N_FEATURES,), 10.0), noise)
+    assert 0.4 < u.var().item() / SPREAD**2 < 0.7
+
+
 def test_first_step_is_the_posterior_given_the_estimate(exact):
     # q(u_s | u_t, u) written out, from t = 1 to s = 1 / 2, and then the estimate at s.
     start, noise = torch.from_numpy(noise_of(1, 4)), torch.from_numpy(noise_of(2, 4))

@@ -174,6 +174,14 @@ def test_partial_fit_is_a_fit_to_all_codes(bandwidth, Z):
     )
 
 
+def test_bandwidth_is_chosen_from_the_same_codes_batch_by_batch():
+    # More than the choice looks at.
+    Z = np.random.RandomState(0).standard_t(3, (1500, 2))
+    whole = KernelDensitySampler("cv", random_state=0).fit(Z)
+    parts = KernelDensitySampler("cv", random_state=0).fit(Z[:1200]).partial_fit(Z[1200:])
+    assert parts.bandwidth_ == whole.bandwidth_
+
+
 # ------------------------------------------------------------------ edges
 
 

@@ -173,7 +173,7 @@ def test_estimated_shrinkage_raises_the_likelihood_of_unseen_codes():
 def test_partial_fit_cuts_cells_that_have_outgrown_the_others(Z):
     sampler = LocalGaussianSampler(4, random_state=0).fit(Z)
     sampler.partial_fit(np.random.RandomState(1).standard_normal((3000, 2)) + [40, 40])
-    assert sampler.cell_sizes_.sum() == 3800 and sampler.cell_sizes_.max() <= 400
+    assert sampler.cell_sizes_.sum() == 3800 and sampler.cell_sizes_.max() <= 2 * 3800 / 4
     X_new = sampler.sample(4000, random_state=0)
     assert abs(np.mean(X_new[:, 1] > 20) - 3000 / 3800) < 0.05
 
@@ -249,3 +249,21 @@ def test_offset_costs_no_digits(Z):
 def test_fit_refuses(Z, parameters, message):
     with pytest.raises(ValueError, match=message):
         LocalGaussianSampler(**parameters).fit(Z)
+
+
+@pytest.mark.parametrize("first", [1, 2, 20])
+def test_small_first_batches_make_no_small_cells(first):
+    Z = np.random.RandomState(0).standard_normal((160, 4))
+    sampler = LocalGaussianSampler(random_state=0).fit(Z[:first]).partial_fit(Z[first:])
+    assert sampler.n_cells_ <= 2
+    gaps = np.linalg.norm(sampler.sample(200, random_state=0)[:, None] - Z, axis=2).min(axis=1)
+    assert np.median(gaps) > 0.3
+
+
+def test_partial_fit_keeps_to_the_limit_of_cells():
+    Z = np.random.RandomState(0).standard_normal((4000, 2))
+    few = LocalGaussianSampler(20, random_state=0).fit(Z[:400]).partial_fit(Z[400:])
+    assert 15 <= few.n_cells_ <= 40
+    # As many as one fit to all would make; the size of cells is what stays.
+    auto = LocalGaussianSampler(random_state=0).fit(Z[:400]).partial_fit(Z[400:])
+    assert 40 <= auto.n_cells_ <= 80

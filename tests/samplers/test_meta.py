@@ -219,3 +219,31 @@ def test_new_classes_get_seeds_of_their_own():
     # Classes that came as third and fourth, as if they had been there from the start.
     by_arrival = [seeds[i] for i in (0, 3, 2, 1)]
     assert by_arrival == [inner.random_state for inner in at_once.samplers_]
+
+
+def test_text_is_text_whatever_its_dtype():
+    Z, y = np.random.RandomState(0).standard_normal((20, 2)), np.repeat(["a", "b"], 10)
+    sampler = ConditionalSampler(GaussianSampler()).fit(Z, y.astype(object))
+    assert sampler.partial_fit(Z, y.tolist())._counts.tolist() == [20, 20]
+    with pytest.raises(ValueError, match="labels of the type seen in fit"):
+        sampler.partial_fit(Z, np.repeat([0, 1], 10))
+
+
+def test_classes_that_are_copied_are_named():
+    Z = np.random.RandomState(0).standard_normal((41, 8))
+    y = np.array(["many"] * 40 + ["single"])
+    inner = FastHVRTSampler("local_gaussian", partition="local", random_state=0)
+    with pytest.warns(UserWarning, match=r"these classes are near-copies .*: \['single'\]. Add"):
+        ConditionalSampler(inner).fit(Z, y)
+
+
+def test_inner_sampler_must_be_one_that_can_be_cloned(data):
+    class Own:
+        def fit(self, X):
+            return self
+
+        def sample(self, n_samples):
+            return np.zeros((n_samples, 2))
+
+    with pytest.raises(ValueError, match=r"'sampler' parameter .* 'get_params'"):
+        ConditionalSampler(Own()).fit(*data)
