@@ -123,7 +123,9 @@ class GaussianSampler(BaseSampler):
     def _sample(self, n_samples, rng):
         generator = _kernels.make_generator(rng)
         noise = generator.standard_normal((n_samples, len(self.mean_)))
-        return self.mean_ + self.temperature * noise @ self.factor_.T
+        Z = noise @ (self.temperature * self.factor_.T)
+        Z += self.mean_
+        return Z
 
     def score_samples(self, X):
         """Compute the log-density.
