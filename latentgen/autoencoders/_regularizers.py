@@ -364,7 +364,7 @@ class HighFrequencyCut(LatentRegularizer):
     Notes
     -----
     The image is compared with itself after the same share of its own frequencies was kept, and
-    cut off at 0 and 1. A step costs about 1.5 times as much.
+    cut off at 0 and 1. A step costs about 1.6 times as much.
 
     References
     ----------
