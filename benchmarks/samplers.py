@@ -384,6 +384,7 @@ def parse_arguments():
     every += [name for name in dials(np.eye(2), 0) if name not in every]
     parser.add_argument("--samplers", nargs="+", choices=every, default=every)
     parser.add_argument("--without", nargs="+", choices=every, default=[])
+    parser.add_argument("--sizes", type=int, nargs="+", default=LOW_DATA, help="of low_data")
     parser.add_argument("--plot", action="store_true", help="only draw the plane")
     return parser.parse_args()
 
@@ -424,7 +425,7 @@ def main():
                 "dials": lambda: part_dials(space, names),  # noqa: B023
                 "warm start": lambda: part_warm_start(space, names),  # noqa: B023
             }
-            for n_training in (200,) if smoke else LOW_DATA:
+            for n_training in (200,) if smoke else arguments.sizes:
                 if "low_data" in arguments.parts and space_name != "cifar10-128":
                     parts[f"low data, {n_training}"] = partial(
                         part_low_data, judge, names, n_training, seed, smoke
