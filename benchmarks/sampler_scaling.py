@@ -22,6 +22,7 @@ import numpy as np
 from _record import RESULTS, environment, median_times, print_rows, update_rows
 
 from latentgen import (
+    ConditionalSampler,
     DiffusionSampler,
     FastHVRTSampler,
     GaussianMixtureSampler,
@@ -128,6 +129,13 @@ def fits_compared(n_samples, repeats):
     for name, sampler in samplers().items():
         if name not in LARGEST:
             functions[name] = lambda sampler=sampler: sampler.fit(Z)
+    y = np.arange(n_samples) % 10
+    for name in ("FastHVRT", "FastHVRT fast"):
+        for n_jobs in (1, 2):
+            per_class = ConditionalSampler(samplers()[name], n_jobs=n_jobs)
+            functions[f"{name}, 10 classes, n_jobs={n_jobs}"] = lambda sampler=per_class: (
+                sampler.fit(Z, y)
+            )
     times = median_times(functions, repeats)
     for name, seconds in times.items():
         yield {
