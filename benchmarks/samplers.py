@@ -103,6 +103,8 @@ def dials(Z, seed):
     bandwidths = (0.4, 0.6, 0.8, 0.9, 1.0)
     epanechnikov = chosen["FastHVRT epanechnikov"]
     hvrt_local = clone(chosen["FastHVRT epanechnikov"]).set_params(strategy="local_gaussian")
+    # With bandwidth 1 temperature does to cells what it does to components of a mixture.
+    forgetful = clone(chosen["FastHVRT local_gaussian, local"]).set_params(bandwidth=1.0)
     lines = {
         "Gaussian": ("Gaussian", "temperature", (0.5, 0.75, 1.0)),
         "GMM 10": ("GMM 10", "temperature", temperatures),
@@ -119,6 +121,16 @@ def dials(Z, seed):
             "FastHVRT local_gaussian, local",
             "bandwidth",
             bandwidths,
+        ),
+        "FastHVRT local_gaussian, local, bandwidth 1": (
+            forgetful,
+            "temperature",
+            (0.7, 0.8, 0.9, 1.0),
+        ),
+        "FastHVRT local_gaussian, 500 local, bandwidth 1": (
+            clone(forgetful).set_params(n_partitions=500),
+            "temperature",
+            (0.7, 0.8, 0.9, 1.0),
         ),
         "LocalGaussian": ("LocalGaussian", "bandwidth", bandwidths),
         "LocalGaussian, estimated shrinkage": (
