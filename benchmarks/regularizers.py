@@ -32,7 +32,6 @@ from _record import (
     update_rows,
     write_rows,
 )
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -119,8 +118,8 @@ def diagnostics(autoencoder, Z_test, judge):
     }
 
 
-def rows_of_model(autoencoder, X_train, judge, seed):
-    """Judge one autoencoder with every sampler, standardised or not."""
+def rows_of_model(autoencoder, X_train, judge, seed, names):
+    """Judge one autoencoder with the named samplers, standardised or not."""
     Z, Z_test = autoencoder.transform(X_train), autoencoder.transform(judge.X_test)
     about = diagnostics(autoencoder, Z_test, judge)
 
@@ -139,10 +138,11 @@ def rows_of_model(autoencoder, X_train, judge, seed):
     yield row("a copy of training codes", False, copies)
     for standardized, scaler in ((False, FunctionTransformer()), (True, StandardScaler())):
         scaled = scaler.fit_transform(Z.astype(np.float64))
-        for label, sampler in samplers(seed).items():
+        for label in names:
+            sampler = samplers(seed)[label]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                sampler = clone(sampler).fit(scaled)
+                sampler.fit(scaled)
             Z_new = scaler.inverse_transform(draw(sampler, judge.n_generated, seed))
             yield row(label, standardized, Z_new)
 
@@ -181,6 +181,8 @@ def parse_arguments():
     models = ["real", *MODELS]
     parser.add_argument("--cost", action="store_true", help="only measure the time they take")
     parser.add_argument("--models", nargs="+", choices=models, default=models)
+    every = list(samplers(0))
+    parser.add_argument("--samplers", nargs="+", choices=every, default=every)
     return parser.parse_args()
 
 
@@ -234,7 +236,10 @@ def main():
         }
         for name in SMOKE_MODELS if smoke else arguments.models:
             if name == "real":
-                new = [{"sampler": "real training images", **judge.images(X_train[:n_generated])}]
+                new = [
+                    {"sampler": "real training images", "standardized": ""}
+                    | judge.images(X_train[:n_generated])
+                ]
             else:
                 autoencoder = ConvAutoencoder(
                     98,
@@ -246,14 +251,15 @@ def main():
                 )
                 path = cache / f"regularizers-{name.replace(' ', '-')}-{seed}.latentgen"
                 autoencoder = cached(path, partial(autoencoder.fit, X_train, y_train))
-                new = rows_of_model(autoencoder, X_train, judge, seed)
+                new = rows_of_model(autoencoder, X_train, judge, seed, arguments.samplers)
             for row in new:
                 rows.append({"model": name} | row | shared)
                 columns = ["model", "sampler", "standardized", "fid", "novelty", "test_mse"]
                 print_rows([rows[-1]], columns)
             if not smoke:
                 # After every model, so that a long run leaves what it has.
-                update_rows("regularizers", rows, ("model", "seed"), arguments.results)
+                keys = ("model", "sampler", "standardized", "seed")
+                update_rows("regularizers", rows, keys, arguments.results)
     print_rows(rows, ["model", "sampler", "standardized", "seed", "fid", "kid", "novelty"])
 
 

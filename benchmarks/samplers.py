@@ -127,8 +127,8 @@ def dials(Z, seed):
             "temperature",
             (0.7, 0.8, 0.9, 1.0),
         ),
-        "FastHVRT local_gaussian, 500 local, bandwidth 1": (
-            clone(forgetful).set_params(n_partitions=500),
+        "LocalGaussian, 500 cells, bandwidth 1": (
+            clone(chosen["LocalGaussian"]).set_params(n_cells=500, bandwidth=1.0),
             "temperature",
             (0.7, 0.8, 0.9, 1.0),
         ),

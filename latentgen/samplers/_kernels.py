@@ -86,7 +86,7 @@ def shrunk_factors(Z, sizes, shrinkage=None):
     ----------
     Z : ndarray of shape (n_samples, n_features)
     sizes : ndarray of shape (n_cells,)
-    shrinkage : float, default=None
+    shrinkage : float or ndarray of shape (n_cells,), default=None
         Weight of the target, from 0 to 1; None chooses one for each cell. A cell with a single
         row has the target.
 
@@ -112,12 +112,13 @@ def shrunk_factors(Z, sizes, shrinkage=None):
     root = np.linalg.cholesky(pooled)
     whiten = solve_triangular(root, identity, lower=True)
 
+    weights = None if shrinkage is None else np.broadcast_to(shrinkage, len(sizes))
     factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
     for cell, size in enumerate(sizes):
         covariance = whiten @ (scatter(cell) / size) @ whiten.T
         # The pooled covariance stands in for the degree of freedom that the mean has taken.
         volume = np.trace(covariance) / n_features + 1 / size
-        weight = _oracle_shrinkage(covariance, size) if shrinkage is None else shrinkage
+        weight = _oracle_shrinkage(covariance, size) if weights is None else weights[cell]
         # A code alone has no covariance; without noise it would be copied.
         weight = 1.0 if size == 1 else weight
         covariance *= 1 - weight

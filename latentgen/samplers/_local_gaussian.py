@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
 from latentgen.samplers import _kernels
+from latentgen.samplers._partition import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
 
 _CODES_PER_CELL = 60
@@ -38,11 +39,11 @@ def _find_cells(Z, n_cells, rng):
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _split_cells(Z, cells, usual, rng):
-    """Cut every cell with more than twice the usual number of codes into cells of that."""
-    for cell in np.flatnonzero(np.bincount(cells) > 2 * usual):
+def _split_cells(Z, cells, shares, rng):
+    """Cut every cell with more than twice its share of codes into cells of that."""
+    for cell in np.flatnonzero(np.bincount(cells) > 2 * shares):
         rows = np.flatnonzero(cells == cell)
-        parts = _find_cells(Z[rows], int(len(rows) / usual), rng)
+        parts = _find_cells(Z[rows], int(len(rows) / shares[cell]), rng)
         # The first part keeps the number of the cell.
         cells[rows[parts > 0]] = cells.max() + parts[parts > 0]
     return cells
@@ -51,15 +52,16 @@ def _split_cells(Z, cells, usual, rng):
 class LocalGaussianSampler(BaseSampler):
     """Training codes moved by normal noise that follows the shape of their neighbourhood.
 
-    k-means cuts the codes into cells. A draw takes a training code uniformly at random, shrinks
-    it towards the mean of its cell and adds normal noise with the covariance of the cell, so
-    that mean and covariance of every cell are kept [1]_. Few fits are as fast, and few
-    densities as close to the codes in many dimensions.
+    Codes are cut into cells, by k-means first and then by the normal density of each cell. A
+    draw takes a training code uniformly at random, shrinks it towards the mean of its cell and
+    adds normal noise with the covariance of the cell, so that mean and covariance of every cell
+    are kept [1]_. Few fits are as fast, and few densities as close to the codes in many
+    dimensions.
 
     Parameters
     ----------
     n_cells : int or 'auto', default='auto'
-        Number of k-means cells. ``'auto'`` is one for every 60 codes, or for every
+        Number of cells. ``'auto'`` is one for every 60 codes, or for every
         ``n_features`` codes if these are more, within 1 and 1000.
     bandwidth : float, default=0.8
         Standard deviation of the noise in units of that of the cell, above 0 and at most 1.
@@ -72,8 +74,9 @@ class LocalGaussianSampler(BaseSampler):
         is the covariance of every cell kept exactly. A code alone in its cell always gets the
         pooled covariance, because otherwise it would be copied.
     temperature : float, default=1.0
-        Factor of the standard deviation of the noise; 0 gives the shrunk codes.
-        ``score_samples`` is that of temperature 1.
+        Factor of the standard deviation of the noise; 0 gives the shrunk codes. With
+        ``bandwidth=1`` draws below 1 are more typical and less varied, as those of a mixture
+        are. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, in units of the median distance
         between neighbours among these. Nearer draws are drawn again and in the end pushed away.
@@ -114,12 +117,14 @@ class LocalGaussianSampler(BaseSampler):
     ``m + sqrt(1 - a ** 2) * (z - m) + a * L @ noise``, where a is `bandwidth`. Cells are found
     on the codes as they are, because whitening hides which directions matter for distances; a
     few iterations of Lloyd's algorithm from random codes suffice, as neighbourhoods are wanted
-    and no clusters.
+    and no clusters. Three rounds of the classification EM algorithm [3]_ then move codes to the
+    neighbouring cell with the highest density, so that cells become as long and as narrow as
+    the data.
 
     ``partial_fit`` gives new codes to the cells with the nearest mean and computes means and
-    covariances anew. Cells with more than twice as many codes as the average cell had in the
-    first fit, or has among `n_cells` (1000 with ``'auto'``), are cut by k-means into cells of
-    that size.
+    covariances anew. Cells with more than twice as many codes as they began with, and than the
+    average cell had in the first fit or has among `n_cells` (1000 with ``'auto'``), are cut by
+    k-means.
 
     A fitted sampler holds the training codes in float32 and ``4 * n_cells_ * n_features_in_ ** 2``
     bytes of factors.
@@ -133,6 +138,8 @@ class LocalGaussianSampler(BaseSampler):
        covariance estimation", IEEE Transactions on Signal Processing 58 (2010), 5016-5029,
        equation 23, https://arxiv.org/abs/0907.4698; here after whitening by the pooled
        covariance.
+    .. [3] G. Celeux and G. Govaert, "A classification EM algorithm for clustering and two
+       stochastic versions", Computational Statistics & Data Analysis 14 (1992), 315-332.
 
     Examples
     --------
@@ -182,9 +189,10 @@ class LocalGaussianSampler(BaseSampler):
                 f"'n_cells'={n_cells} needs at least as many codes, got n_samples = {len(Z)}. "
                 "Use fewer cells, or n_cells='auto'."
             )
-        cells = _find_cells(Z, n_cells, rng)
+        cells = fit_cells_to_density(Z, _find_cells(Z, n_cells, rng))
         self._usual_size = len(Z) / (cells.max() + 1)
         self._fit_cells(Z, cells)
+        self._made_sizes = self.cell_sizes_
 
     def _partial_fit(self, Z, y, rng):
         """Give new codes to their nearest cells, and cut cells that have outgrown the others."""
@@ -197,7 +205,12 @@ class LocalGaussianSampler(BaseSampler):
         if auto:
             # The first codes may have been too few for a cell.
             usual = max(usual, _CODES_PER_CELL, Z.shape[1])
-        self._fit_cells(Z, _split_cells(Z, cells, usual, rng))
+        grown = np.bincount(cells)
+        self._fit_cells(Z, _split_cells(Z, cells, np.maximum(self._made_sizes, usual), rng))
+        made = self.cell_sizes_.copy()
+        uncut = np.flatnonzero(made[: len(grown)] == grown)
+        made[uncut] = self._made_sizes[uncut]
+        self._made_sizes = made
 
     def _fit_cells(self, Z, cells):
         """Set what draws need, from codes and their cells."""

@@ -5,10 +5,12 @@
 import heapq
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from sklearn.metrics import pairwise_distances_argmin
+from sklearn.neighbors import NearestNeighbors
 from sklearn.tree import DecisionTreeRegressor
 
-from latentgen.samplers._kernels import cell_means
+from latentgen.samplers._kernels import cell_means, shrunk_factors
 
 _TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
 
@@ -18,6 +20,12 @@ _CUTS_COMPARED = 16
 # Rows whose scatter is looked at for the direction of a cut, and steps of the power iteration.
 _SCATTER_ROWS = 1000
 _POWER_STEPS = 6
+
+# Cells whose density a row is compared in, and rounds of it.
+_CANDIDATES = 8
+_ROUNDS = 3
+# Share of a determinant that a row leaves behind, where rounding could make it negative.
+_LEAST_LEFT = 1e-3
 
 
 def tree_arrays(tree):
@@ -171,3 +179,62 @@ def _principal_cells(Z, n_cells, rng):
             heapq.heappush(heap, (-part_scatter, n_made, rows[side]))
             n_made += 1
     return done + [rows for _, _, rows in heap]
+
+
+def fit_cells_to_density(Z, cells):
+    """Move rows to the cell that gives them the highest normal density.
+
+    Rounds of the classification EM algorithm (Celeux and Govaert 1992) on the cells with the
+    nearest means: cells become as long and as narrow as the data. Covariances are pulled
+    towards the pooled one with the weight of as many rows as there are features, and a row
+    counts in its own cell as if it had not been there, because in many dimensions it would
+    never leave.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+    cells : ndarray of shape (n_samples,)
+        Cell of each row, from 0 and without gaps.
+
+    Returns
+    -------
+    cells : ndarray of shape (n_samples,)
+        At most as many cells.
+    """
+    Z = (Z - Z.mean(axis=0, dtype=np.float64)).astype(np.float32)
+    for _ in range(_ROUNDS):
+        if not cells.any():
+            return cells
+        cells = np.unique(_densest_cells(Z, cells), return_inverse=True)[1]
+    return cells
+
+
+def _densest_cells(Z, cells):
+    """One round: among the cells with the nearest means the one of the highest density."""
+    n_features = Z.shape[1]
+    sizes = np.bincount(cells)
+    ordered = Z[np.argsort(cells, kind="stable")]
+    means = cell_means(ordered, sizes).astype(np.float32)
+    pull = n_features / (n_features + sizes)
+    factors = shrunk_factors(ordered, sizes, pull)
+
+    index = NearestNeighbors(n_neighbors=min(_CANDIDATES, len(sizes)), algorithm="brute")
+    candidates = index.fit(means).kneighbors(Z, return_distance=False)
+    scores = np.empty(candidates.shape, dtype=np.float32)
+    order = np.argsort(candidates, axis=None, kind="stable")
+    bounds = np.cumsum(np.bincount(candidates.ravel(), minlength=len(sizes)))
+    identity = np.eye(n_features, dtype=np.float32)
+    for cell, places in enumerate(np.split(order, bounds[:-1])):
+        rows = places // candidates.shape[1]
+        whiten = solve_triangular(factors[cell], identity, lower=True).T
+        squared = np.square((Z[rows] - means[cell]) @ whiten).sum(axis=1)
+        log_determinant = 2 * np.log(np.diagonal(factors[cell])).sum()
+        if sizes[cell] > 1:
+            # Without the row, by the formula of Sherman and Morrison.
+            others = sizes[cell] - 1
+            own = cells[rows] == cell
+            left = np.maximum(1 - (1 - pull[cell]) * squared[own] / others, _LEAST_LEFT)
+            squared[own] *= sizes[cell] / others / left
+            squared[own] += np.log(left)
+        scores.ravel()[places] = 2 * np.log(sizes[cell]) - log_determinant - squared
+    return candidates[np.arange(len(Z)), scores.argmax(axis=1)]

@@ -13,6 +13,7 @@ from latentgen import FastHVRTSampler
 from latentgen.samplers._partition import (
     find_leaves,
     find_neighborhoods,
+    fit_cells_to_density,
     graft,
     grow_tree,
 )
@@ -106,6 +107,34 @@ def test_far_offsets_cancel_no_digits():
     rng = np.random.RandomState
     expected = find_neighborhoods(Z, 10, 1, rng(0))[1]
     assert_array_equal(find_neighborhoods(Z + 1e6, 10, 1, rng(0))[1], expected)
+
+
+def test_rows_go_to_the_cell_of_the_highest_density():
+    """A wide cell takes what lies between it and a narrow one, though that one's mean is nearer."""
+    rng = np.random.RandomState(0)
+    Z = np.concatenate([10 * rng.standard_normal((1000, 2)), 0.1 * rng.standard_normal((500, 2))])
+    Z[1000:] += [12, 0]
+    cells = fit_cells_to_density(Z, (np.abs(Z - [12, 0]).max(axis=1) < 4).astype(int))
+    assert np.mean(cells[1000:] == 1) > 0.99
+    assert (np.abs(Z[cells == 1] - [12, 0]) < 1).all()
+
+
+def test_rows_leave_a_wrong_cell_also_in_many_dimensions():
+    """Two clusters of few rows, where each cell begins with a tenth of the other."""
+    rng = np.random.RandomState(0)
+    truth = np.repeat([0, 1], 60)
+    Z = rng.standard_normal((120, 50)) + truth[:, None]
+    wrong = np.where(np.arange(120) % 10 == 0, 1 - truth, truth)
+    assert_array_equal(fit_cells_to_density(Z, wrong), truth)
+
+
+def test_density_of_cells_bears_offsets_and_single_rows():
+    Z = np.append(make_codes(300), [[1e3] * make_codes(1).shape[1]], axis=0)
+    start = np.append(find_neighborhoods(Z[:-1], 10, 1, np.random.RandomState(0))[1], 10)
+    cells = fit_cells_to_density(Z, start)
+    assert np.sum(cells == cells[-1]) == 1
+    assert_array_equal(fit_cells_to_density(Z + 1e6, start), cells)
+    assert_array_equal(fit_cells_to_density(Z, np.zeros(301, dtype=int)), 0)
 
 
 # ------------------------------------------------------------------ FastHVRTSampler
