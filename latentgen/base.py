@@ -279,6 +279,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             self._n_batches = 1
             self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
             self._compare_with(Z)
+        if message := self._describe_copies():
+            warnings.warn(message, stacklevel=3)
         return self
 
     @available_if(_takes_in_codes)
@@ -316,6 +318,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             self._partial_fit(Z, y, self._batch_generator())
             if self._training_codes is not None:
                 self._compare_with(np.concatenate([self._training_codes, Z]))
+                if message := self._describe_copies():
+                    warnings.warn(message, stacklevel=3)
         return self
 
     def _batch_generator(self):
@@ -339,14 +343,17 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         self.novelty_ = float(distances.mean() / real.mean()) if len(real) else np.nan
         near = distances < NEAR_COPY * self._spacing
         self.near_copies_ = float(near.mean()) if len(real) else np.nan
-        if self.near_copies_ > 0.5:
-            warnings.warn(
-                f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
-                f"near-copies of training codes: nearer than {NEAR_COPY} of the median distance "
-                f"between neighbours. Set 'min_novelty', for example to {NEAR_COPY}, or choose "
-                "a wider kernel.",
-                stacklevel=4,
-            )
+
+    def _describe_copies(self):
+        """What to warn of, if anything."""
+        if not self.near_copies_ > 0.5:
+            return ""
+        return (
+            f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
+            f"near-copies of training codes: nearer than {NEAR_COPY} of the median distance "
+            f"between neighbours. Set 'min_novelty', for example to {NEAR_COPY}, or choose "
+            "a smoother density."
+        )
 
     def sample(self, n_samples=1, *, y=None, random_state=None):
         """Draw new codes.

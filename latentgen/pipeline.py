@@ -7,6 +7,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -15,9 +16,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from latentgen.utils._sampling import draw
 
 
-def _sampler_takes_in_codes(pipeline):
-    """Check that the last step has ``partial_fit``."""
-    return hasattr(pipeline._final_estimator, "partial_fit")
+def _takes_in_images(pipeline):
+    """Check that the sampler has ``partial_fit``, or for `retrain` the autoencoder."""
+    return any(hasattr(pipeline.steps[end][1], "partial_fit") for end in (0, -1))
 
 
 class LatentGenerativePipeline(Pipeline):
@@ -83,7 +84,7 @@ class LatentGenerativePipeline(Pipeline):
     (3, 1, 8, 8)
     """
 
-    @available_if(_sampler_takes_in_codes)
+    @available_if(_takes_in_images)
     def partial_fit(self, X, y=None, *, retrain=False):
         """Take in new images without a full refit; the first call is ``fit``.
 
@@ -117,16 +118,18 @@ class LatentGenerativePipeline(Pipeline):
         """
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
+        name, step = self.steps[0 if retrain else -1]
+        if not hasattr(step, "partial_fit"):
+            raise AttributeError(
+                f"retrain={retrain} needs 'partial_fit' in step {name!r}, but "
+                f"{type(step).__name__} has none. Use retrain={not retrain}, or fit with all "
+                "images."
+            )
         if not retrain:
-            self._final_estimator.partial_fit(self[:-1].transform(X), y)
+            step.partial_fit(self[:-1].transform(X), y)
             return self
         # On copies, so that a failure leaves the steps in accord.
         name, autoencoder = self.steps[0]
-        if not hasattr(autoencoder, "partial_fit"):
-            raise AttributeError(
-                f"retrain=True needs 'partial_fit' in step {name!r}, but "
-                f"{type(autoencoder).__name__} has none. Use retrain=False, or fit with all images."
-            )
         autoencoder = deepcopy(autoencoder).partial_fit(X, y)
         trained, codes = [(name, autoencoder)], autoencoder.transform(X)
         for name, step in self.steps[1:-1]:
@@ -137,6 +140,14 @@ class LatentGenerativePipeline(Pipeline):
         self._final_estimator.fit(codes, y)
         self.steps[:-1] = trained
         return self
+
+    def __sklearn_is_fitted__(self):
+        """Ask the autoencoder, since a sampler may be any object with ``fit`` and ``sample``."""
+        try:
+            check_is_fitted(self.steps[0][1])
+        except NotFittedError:
+            return False
+        return True
 
     def sample(self, n_samples=1, *, y=None, random_state=None):
         """Draw new images.

@@ -591,5 +591,8 @@ def test_an_autoencoder_that_cannot_be_trained_further_is_named_and_nothing_chan
     assert_array_equal(pipeline.sample(5, random_state=0), before)
 
 
-def test_partial_fit_needs_a_sampler_that_has_it():
-    assert not hasattr(chain(sampler=GaussianMixture()), "partial_fit")
+def test_partial_fit_names_the_step_that_lacks_it(digits):
+    pipeline = chain(sampler=GaussianMixture(random_state=0)).fit(digits[0])
+    with pytest.raises(AttributeError, match="retrain=False needs .partial_fit. in step"):
+        pipeline.partial_fit(digits[0])
+    assert pipeline.partial_fit(digits[0], retrain=True).sample(2).shape == (2, *digits[0].shape[1:])

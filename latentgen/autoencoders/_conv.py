@@ -384,10 +384,12 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         architecture = self._design(layout.image_shape, regularizers)
         history = self.history_ if resume else []
         if resume and architecture != self._architecture:
-            before = {k: v for k, v in self._architecture.items() if v != architecture[k]}
+            # 'masked' is there only for a network of masked autoencoding.
+            old, new = {"masked": False} | self._architecture, {"masked": False} | architecture
+            before = {k: v for k, v in old.items() if v != new[k]}
             raise ValueError(
                 f"Training can only go on with the network of the last fit, which has {before}, "
-                f"got { ({k: architecture[k] for k in before}) }. Set the old values, or use "
+                f"got { ({k: new[k] for k in before}) }. Set the old values, or use "
                 "warm_start=False and fit to start anew."
             )
         # With the number of epochs in it, images are shuffled anew when training goes on.

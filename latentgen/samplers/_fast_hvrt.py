@@ -283,7 +283,7 @@ class FastHVRTSampler(BaseSampler):
         self._check_bandwidth()
         self._fitted_strategy = self.strategy
         old = np.repeat(self._leaves, self.partition_sizes_)
-        ids = np.append(old, self._leaves[self.apply(Z)])
+        ids = np.append(old, self._leaves[self._find(Z)])
         codes = np.concatenate([self._codes, Z.astype(np.float32)])
         rows = np.append(self._rows, len(self._rows) + np.arange(len(Z)))
         self._adopt(codes, self._cut_outgrown(codes, ids, rng), rows)
@@ -422,6 +422,7 @@ class FastHVRTSampler(BaseSampler):
         if y is not None or not return_source:
             return super().sample(n_samples, y=y, random_state=random_state)
         check_is_fitted(self)
+        self._validate_params()
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         rng = check_random_state(random_state)
         X_new, row, partition = self._draw(int(n_samples), rng)
@@ -527,10 +528,13 @@ class FastHVRTSampler(BaseSampler):
             Integers from 0 to ``n_partitions_ - 1``.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._find(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _find(self, Z):
+        """Partition of each code."""
         if self._means is not None:
-            return pairwise_distances_argmin(X, self._means.astype(np.float64))
-        return np.searchsorted(self._leaves, find_leaves(self._z_scores(X), self._tree))
+            return pairwise_distances_argmin(Z.astype(np.float64), self._means.astype(np.float64))
+        return np.searchsorted(self._leaves, find_leaves(self._z_scores(Z), self._tree))
 
     @available_if(_has_density)
     def score_samples(self, X):

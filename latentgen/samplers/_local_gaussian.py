@@ -39,11 +39,11 @@ def _find_cells(Z, n_cells, rng):
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _split_cells(Z, cells, shares, rng):
-    """Cut every cell with more than twice its share of codes into cells of that."""
-    for cell in np.flatnonzero(np.bincount(cells) > 2 * shares):
+def _split_cells(Z, cells, usual, rng):
+    """Cut every cell with more than twice the usual number of codes into cells of that."""
+    for cell in np.flatnonzero(np.bincount(cells) > 2 * usual):
         rows = np.flatnonzero(cells == cell)
-        parts = _find_cells(Z[rows], int(len(rows) / shares[cell]), rng)
+        parts = _find_cells(Z[rows], int(len(rows) / usual), rng)
         # The first part keeps the number of the cell.
         cells[rows[parts > 0]] = cells.max() + parts[parts > 0]
     return cells
@@ -119,12 +119,12 @@ class LocalGaussianSampler(BaseSampler):
     few iterations of Lloyd's algorithm from random codes suffice, as neighbourhoods are wanted
     and no clusters. Three rounds of the classification EM algorithm [3]_ then move codes to the
     neighbouring cell with the highest density, so that cells become as long and as narrow as
-    the data.
+    the data; cells with twice the mean number of codes take no more.
 
     ``partial_fit`` gives new codes to the cells with the nearest mean and computes means and
-    covariances anew. Cells with more than twice as many codes as they began with, and than the
-    average cell had in the first fit or has among `n_cells` (1000 with ``'auto'``), are cut by
-    k-means.
+    covariances anew. Cells with more than twice as many codes as the average cell had in the
+    first fit, or has among `n_cells` (1000 with ``'auto'``), are cut by k-means into cells of
+    that size.
 
     A fitted sampler holds the training codes in float32 and ``4 * n_cells_ * n_features_in_ ** 2``
     bytes of factors.
@@ -192,7 +192,6 @@ class LocalGaussianSampler(BaseSampler):
         cells = fit_cells_to_density(Z, _find_cells(Z, n_cells, rng))
         self._usual_size = len(Z) / (cells.max() + 1)
         self._fit_cells(Z, cells)
-        self._made_sizes = self.cell_sizes_
 
     def _partial_fit(self, Z, y, rng):
         """Give new codes to their nearest cells, and cut cells that have outgrown the others."""
@@ -205,12 +204,7 @@ class LocalGaussianSampler(BaseSampler):
         if auto:
             # The first codes may have been too few for a cell.
             usual = max(usual, _CODES_PER_CELL, Z.shape[1])
-        grown = np.bincount(cells)
-        self._fit_cells(Z, _split_cells(Z, cells, np.maximum(self._made_sizes, usual), rng))
-        made = self.cell_sizes_.copy()
-        uncut = np.flatnonzero(made[: len(grown)] == grown)
-        made[uncut] = self._made_sizes[uncut]
-        self._made_sizes = made
+        self._fit_cells(Z, _split_cells(Z, cells, usual, rng))
 
     def _fit_cells(self, Z, cells):
         """Set what draws need, from codes and their cells."""

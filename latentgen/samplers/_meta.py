@@ -28,6 +28,8 @@ from latentgen.utils._neighbors import NEAR_COPY
 from latentgen.utils._sampling import draw
 
 _LABELS_SHOWN = 20
+# Parameters that samplers read when they draw.
+_READ_AT_DRAWS = ("temperature", "n_steps", "n_importance")
 
 
 def _fit_inner(sampler, method, *data):
@@ -60,6 +62,19 @@ def _reseeded_clones(sampler, n_clones):
         clone(sampler).set_params(**{name: rng.randint(largest) for name, rng in rngs.items()})
         for _ in range(n_clones)
     ]
+
+
+def _update(members, sampler):
+    """Hand fitted clones of a sampler what they read when drawing, which may have been changed."""
+    changed = {
+        name: value
+        for name, value in sampler.get_params().items()
+        if name.rpartition("__")[2] in _READ_AT_DRAWS
+    }
+    if changed:
+        for member in members:
+            member.set_params(**changed)
+    return members
 
 
 def _bootstrap_rows(n_samples, groups, rng):
@@ -195,8 +210,9 @@ class ConditionalSampler(BaseSampler):
             )
         )
 
-    def _compare_with(self, Z):
-        super()._compare_with(Z)
+    def _describe_copies(self):
+        if self.near_copies_ > 0.5:
+            return super()._describe_copies()
         copied = [
             label
             for label, count, inner in zip(
@@ -204,14 +220,13 @@ class ConditionalSampler(BaseSampler):
             )
             if count == 1 or getattr(inner, "near_copies_", 0) > 0.5
         ]
-        # That of all classes together has been warned of already.
-        if copied and not self.near_copies_ > 0.5:
-            warnings.warn(
-                "Most draws of these classes are near-copies of training codes: "
-                f"{copied[:_LABELS_SHOWN]}. Add images to them, leave them out, or set "
-                f"'min_novelty', for example to {NEAR_COPY}.",
-                stacklevel=4,
-            )
+        if not copied:
+            return ""
+        return (
+            "Most draws of these classes are near-copies of training codes: "
+            f"{copied[:_LABELS_SHOWN]}. Add images to them, leave them out, or set "
+            f"'min_novelty', for example to {NEAR_COPY}."
+        )
 
     @available_if(_inner_has("partial_fit"))
     def _partial_fit(self, Z, y, rng):
@@ -292,9 +307,10 @@ class ConditionalSampler(BaseSampler):
     def _sample_codes(self, codes, rng):
         """Draw one code for each index into ``classes_``."""
         X_new = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        samplers = _update(self.samplers_, self._inner())
         for code in np.unique(codes):
             rows = codes == code
-            X_new[rows] = draw(self.samplers_[code], int(rows.sum()), random_state=rng)
+            X_new[rows] = draw(samplers[code], int(rows.sum()), random_state=rng)
         return X_new
 
     def _encode_labels(self, y, n_samples):
@@ -329,7 +345,8 @@ class ConditionalSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        by_class = [sampler.score_samples(X) for sampler in self.samplers_]
+        samplers = _update(self.samplers_, self._inner())
+        by_class = [sampler.score_samples(X) for sampler in samplers]
         return logsumexp(np.array(by_class) + np.log(self.class_prior_)[:, None], axis=0)
 
     def __sklearn_tags__(self):
@@ -490,13 +507,12 @@ class EnsembleSampler(BaseSampler):
 
     def _sample(self, n_samples, rng, y=None):
         X_new = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        members = rng.randint(len(self.estimators_), size=n_samples)
+        estimators = _update(self.estimators_, self._inner())
+        members = rng.randint(len(estimators), size=n_samples)
         for member in np.unique(members):
             rows = members == member
             labels = None if y is None else y[rows]
-            X_new[rows] = draw(
-                self.estimators_[member], int(rows.sum()), y=labels, random_state=rng
-            )
+            X_new[rows] = draw(estimators[member], int(rows.sum()), y=labels, random_state=rng)
         return X_new
 
     @available_if(_inner_has("score_samples"))
@@ -515,7 +531,8 @@ class EnsembleSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        by_member = [member.score_samples(X) for member in self.estimators_]
+        members = _update(self.estimators_, self._inner())
+        by_member = [member.score_samples(X) for member in members]
         return logsumexp(by_member, axis=0) - np.log(len(by_member))
 
     def __sklearn_tags__(self):

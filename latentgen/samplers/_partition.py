@@ -24,6 +24,8 @@ _POWER_STEPS = 6
 # Cells whose density a row is compared in, and rounds of it.
 _CANDIDATES = 8
 _ROUNDS = 3
+# Cells take no more rows than so many times the mean.
+_LARGEST_SHARE = 2
 # Share of a determinant that a row leaves behind, where rounding could make it negative.
 _LEAST_LEFT = 1e-3
 
@@ -188,7 +190,8 @@ def fit_cells_to_density(Z, cells):
     nearest means: cells become as long and as narrow as the data. Covariances are pulled
     towards the pooled one with the weight of as many rows as there are features, and a row
     counts in its own cell as if it had not been there, because in many dimensions it would
-    never leave.
+    never leave. A cell takes the rows that gain most, up to twice the mean number, because with
+    few rows for each feature large cells would take all of them.
 
     Parameters
     ----------
@@ -210,7 +213,7 @@ def fit_cells_to_density(Z, cells):
 
 
 def _densest_cells(Z, cells):
-    """One round: among the cells with the nearest means the one of the highest density."""
+    """One round: for each row the cell of the highest density that has room for it."""
     n_features = Z.shape[1]
     sizes = np.bincount(cells)
     ordered = Z[np.argsort(cells, kind="stable")]
@@ -237,4 +240,16 @@ def _densest_cells(Z, cells):
             squared[own] *= sizes[cell] / others / left
             squared[own] += np.log(left)
         scores.ravel()[places] = 2 * np.log(sizes[cell]) - log_determinant - squared
-    return candidates[np.arange(len(Z)), scores.argmax(axis=1)]
+
+    rows, best = np.arange(len(Z)), scores.argmax(axis=1)
+    new = candidates[rows, best]
+    # -inf from a cell that is not a candidate any more.
+    now = np.where(candidates == cells[:, None], scores, -np.inf).max(axis=1)
+    gain = np.where(new == cells, np.inf, scores[rows, best] - now)
+    # Rows by cell, those that gain the most first; what comes too late stays where it is.
+    order = np.lexsort((-gain, new))
+    counts = np.bincount(new, minlength=len(sizes))
+    place = rows - np.repeat(np.cumsum(counts) - counts, counts)
+    late = order[place >= max(1, _LARGEST_SHARE * len(Z) // len(sizes))]
+    new[late] = cells[late]
+    return new

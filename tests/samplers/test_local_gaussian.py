@@ -196,20 +196,6 @@ def test_partial_fit_cuts_cells_that_have_outgrown_the_others(Z):
     assert abs(np.mean(X_new[:, 1] > 20) - 3000 / 3800) < 0.05
 
 
-def test_partial_fit_leaves_cells_that_were_large_from_the_beginning():
-    rng = np.random.RandomState(0)
-    clusters = np.repeat([0, 1, 2, 3], [1000, 40, 40, 40])
-    Z = rng.standard_normal((1120, 2)) + 100 * clusters[:, None]
-    sampler = LocalGaussianSampler(4, random_state=0).fit(Z)
-    sampler._fit_cells(Z, clusters)
-    sampler._made_sizes = sampler.cell_sizes_
-    for _ in range(3):
-        sampler.partial_fit(Z[:1])
-    np.testing.assert_array_equal(sampler.cell_sizes_, [1003, 40, 40, 40])
-    sampler.partial_fit(Z[:1000])
-    assert sampler.n_cells_ > 4
-
-
 def test_partial_fit_recomputes_the_moments_of_cells(Z):
     whole = LocalGaussianSampler(1, random_state=0).fit(Z)
     parts = LocalGaussianSampler(1, random_state=0).fit(Z[:500]).partial_fit(Z[500:])

@@ -128,6 +128,14 @@ def test_rows_leave_a_wrong_cell_also_in_many_dimensions():
     assert_array_equal(fit_cells_to_density(Z, wrong), truth)
 
 
+def test_no_row_joins_a_cell_with_twice_its_share():
+    """Six cells of one distribution, the first of which would take nearly all by its size."""
+    start = np.repeat(np.arange(6), [300, 20, 20, 20, 20, 20])
+    cells = fit_cells_to_density(np.random.RandomState(0).standard_normal((400, 3)), start)
+    assert len(np.unique(cells)) == 6
+    assert (start[cells == 0] == 0).all()
+
+
 def test_density_of_cells_bears_offsets_and_single_rows():
     Z = np.append(make_codes(300), [[1e3] * make_codes(1).shape[1]], axis=0)
     start = np.append(find_neighborhoods(Z[:-1], 10, 1, np.random.RandomState(0))[1], 10)
