@@ -270,7 +270,7 @@ class LatentGenerativePipeline(Pipeline):
         """Fit, then add generated images until the classes are balanced.
 
         Named and shaped as in imbalanced-learn: the images passed in come first, unchanged, the
-        generated ones after them.
+        generated ones after them. Both come back as arrays, data frames too.
 
         Parameters
         ----------

@@ -20,6 +20,7 @@ from latentgen import (
     LocalGaussianSampler,
     NormalizingFlowSampler,
 )
+from latentgen.autoencoders import MaskedAutoencodingObjective
 from latentgen.metrics import ClassifierFeatures
 
 # Constructor arguments that are cheap enough for hundreds of fits.
@@ -28,6 +29,9 @@ CONV = ConvAutoencoder(latent_dim=3, channels=(4,), max_epochs=1, batch_size=32,
 AUTOENCODERS = [
     CONV,
     clone(CONV).set_params(beta=1.0),
+    clone(CONV).set_params(
+        latent_dim=16, spatial_latent=True, regularizers=[MaskedAutoencodingObjective()]
+    ),
 ]
 
 SAMPLERS = [
@@ -47,6 +51,9 @@ SAMPLERS = [
         n_transforms=2, hidden_features=(8,), max_epochs=1, batch_size=64, random_state=0
     ),
     DiffusionSampler(width=8, n_blocks=1, n_steps=3, max_epochs=1, batch_size=64, random_state=0),
+    DiffusionSampler(
+        (3, 1, 1), width=16, n_blocks=1, n_steps=3, max_epochs=1, batch_size=64, random_state=0
+    ),
     ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),
     ConditionalSampler(GaussianMixture(random_state=0)),

@@ -593,6 +593,25 @@ def test_an_autoencoder_that_cannot_be_trained_further_is_named_and_nothing_chan
 
 def test_partial_fit_names_the_step_that_lacks_it(digits):
     pipeline = chain(sampler=GaussianMixture(random_state=0)).fit(digits[0])
-    with pytest.raises(AttributeError, match="retrain=False needs .partial_fit. in step"):
+    with pytest.raises(AttributeError, match="retrain=False needs 'partial_fit' in step"):
         pipeline.partial_fit(digits[0])
-    assert pipeline.partial_fit(digits[0], retrain=True).sample(2).shape == (2, *digits[0].shape[1:])
+    pipeline.partial_fit(digits[0], retrain=True)
+    assert len(pipeline.sample(2)) == 2
+
+
+class Own:
+    """A sampler that knows nothing of scikit-learn."""
+
+    def fit(self, X, y=None):
+        self.codes = X
+        return self
+
+    def sample(self, n_samples):
+        return self.codes[:n_samples]
+
+
+def test_any_object_with_fit_and_sample_is_a_sampler(digits):
+    pipeline = chain(sampler=Own())
+    with pytest.raises(NotFittedError):
+        pipeline.sample(2)
+    assert pipeline.fit(digits[0]).sample(2).shape == (2, *digits[0].shape[1:])

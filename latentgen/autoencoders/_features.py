@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import torch
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
 from skorch import NeuralNet
 from torch import nn
 from torch.nn import functional as F
@@ -125,7 +128,15 @@ def build_features(model, X, y, module, device):
     else:
         _refuse_judges(model)
         features = model
-    return features.to(device).requires_grad_(False).eval()
+    features = features.to(device).requires_grad_(False).eval()
+    with torch.no_grad():
+        shape = tuple(features(torch.zeros(2, *module.image_shape, device=device)).shape)
+    if len(shape) != 4 or shape[0] != 2:
+        raise ValueError(
+            f"A feature model must turn images {(2, *module.image_shape)} into maps (2, F, h, w), "
+            f"got shape {shape}. Leave out layers that flatten or pool everything."
+        )
+    return features
 
 
 def _refuse_judges(model):
@@ -151,6 +162,9 @@ def _train_stages(kind, X, y, module, device):
                 "feature_model='classifier' needs class labels, got y=None. Pass them to 'fit', "
                 "or use feature_model='dae'."
             )
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+        check_consistent_length(X, y)
+        check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
         n_features = network.encoder[-1].in_features
         net = _Classifier(stages, module.image_shape, n_features, len(classes))

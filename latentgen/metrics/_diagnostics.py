@@ -8,6 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.fft import dctn
 from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
 
 from latentgen.utils._images import flatten_images, to_unit_floats
 
@@ -304,6 +305,12 @@ def _sorted_coefficients(Z):
 
 def _as_images(autoencoder, X):
     """Images as (n_samples, C, H, W)."""
+    if not hasattr(autoencoder, "image_shape_"):
+        check_is_fitted(autoencoder)
+        raise TypeError(
+            f"Expected a fitted autoencoder, got {type(autoencoder).__name__}. Pass the "
+            "autoencoder alone, for example the first step of a pipeline."
+        )
     flat, _, _ = flatten_images(X)
     return np.asarray(flat).reshape(-1, *autoencoder.image_shape_)
 

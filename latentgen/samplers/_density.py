@@ -19,6 +19,8 @@ class GaussianSampler(BaseSampler):
     The baseline of every comparison: ``'identity'`` is the prior N(0, I) that a variational
     autoencoder is trained towards, ``'full'`` the best that one Gaussian can do.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     covariance : {'full', 'diag', 'identity'}, default='full'

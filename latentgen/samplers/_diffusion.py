@@ -53,6 +53,8 @@ class DiffusionSampler(NeuralSampler):
     is denoised in a few steps. Slow to fit and to draw from beside the closed forms, but not
     tied to a shape of density. The training is skorch's.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     code_shape : tuple of int, default=None
@@ -73,9 +75,9 @@ class DiffusionSampler(NeuralSampler):
     gamma_max : float, default=6.0
         The same at the start of denoising; high enough that the codes cannot be seen any more.
     n_steps : int, default=25
-        Denoising steps of a draw, 10 at least (with 5, draws lose about half of their variance),
-        and terms in the bound of ``score_samples``. Read when these are called, so that it may be
-        changed after ``fit``.
+        Denoising steps of a draw, best 10 or more (with 5, draws lose a quarter to a half of
+        their variance), and terms in the bound of ``score_samples``. Read when these are called,
+        so that it may be changed after ``fit``.
     n_importance : int, default=1
         Chains of noisy codes that ``score_samples`` averages for each code, read when it is
         called. 1 gives the bound with `n_steps` terms; with more it is tighter [4]_.
@@ -177,7 +179,7 @@ class DiffusionSampler(NeuralSampler):
     >>> from latentgen import DiffusionSampler
     >>> Z = 5 + np.random.RandomState(0).standard_normal((500, 2))
     >>> sampler = DiffusionSampler(width=16, n_blocks=1, max_epochs=5, random_state=0).fit(Z)
-    >>> sampler.set_params(n_steps=5).sample(3, random_state=0).shape
+    >>> sampler.set_params(n_steps=10).sample(3, random_state=0).shape
     (3, 2)
     """
 

@@ -55,6 +55,8 @@ class FastHVRTSampler(BaseSampler):
     proportion to its size and every row is independent of the others. It is the sampler to start
     with: fast to fit, fast to draw.
 
+    Read more in the :ref:`User Guide <fast_hvrt>`.
+
     Parameters
     ----------
     strategy : {'epanechnikov', 'bootstrap_noise', 'multivariate_kde', 'univariate_kde_copula', \

@@ -19,6 +19,8 @@ class GaussianMixtureSampler(BaseSampler):
     The density that most published comparisons start from. It keeps no training codes and draws
     fast; its fit takes long where the components are many and their covariances full.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     n_components : int, default=10

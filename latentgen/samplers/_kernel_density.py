@@ -112,6 +112,8 @@ class KernelDensitySampler(BaseSampler):
     from. It is the baseline for kernels that follow the data: one bandwidth fits all codes and
     all directions.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     bandwidth : float or {'scott', 'silverman', 'cv'}, default='scott'

@@ -58,6 +58,8 @@ class LocalGaussianSampler(BaseSampler):
     are kept [1]_. Few fits are as fast, and few densities as close to the codes in many
     dimensions.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     n_cells : int or 'auto', default='auto'

@@ -134,6 +134,8 @@ class ConditionalSampler(BaseSampler):
     Class counts are exact, nothing is drawn and thrown away, and any sampler becomes
     class-conditional, scikit-learn's `GaussianMixture` and `KernelDensity` included.
 
+    Read more in the :ref:`User Guide <classes>`.
+
     Parameters
     ----------
     sampler : estimator, default=None
@@ -360,6 +362,8 @@ class EnsembleSampler(BaseSampler):
 
     Averaging the densities of partitions that were cut differently smooths their edges: what
     bagging is to classifiers [1]_.
+
+    Read more in the :ref:`User Guide <samplers>`.
 
     Parameters
     ----------

@@ -31,6 +31,8 @@ class NormalizingFlowSampler(NeuralSampler):
     and a draw is one pass back. The network is zuko's, the training skorch's. Needs the extra
     ``flow``.
 
+    Read more in the :ref:`User Guide <samplers>`.
+
     Parameters
     ----------
     flow : {'maf', 'nsf'}, default='maf'

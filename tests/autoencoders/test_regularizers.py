@@ -312,6 +312,18 @@ def test_a_lost_reconstruction_earns_a_warning(limit, warned, digits):
         assert "validation loss rose by" in messages[0] and "Lower their weights" in messages[0]
 
 
+def test_a_reconstruction_lost_by_warm_start_earns_a_warning(digits):
+    """The regulariser was on before, and the last epoch without it is one of the second fit."""
+    model = maps(
+        ScaleEquivarianceRegularizer(weight=1e4),
+        max_epochs=1, batch_size=8, validation_fraction=0.2, warm_start=True,
+    ).fit(digits[0])  # fmt: skip
+    model.set_params(regularizers=None, max_epochs=6, lr=0.02).fit(digits[0])
+    model.set_params(regularizers=[ScaleEquivarianceRegularizer(weight=1e4)], max_epochs=2)
+    with pytest.warns(ConvergenceWarning, match="validation loss rose by"):
+        model.fit(digits[0])
+
+
 def test_early_stopping_does_not_undo_the_regularizers(digits):
     model = maps(
         ScaleEquivarianceRegularizer(weight=1e4, start=0.5),
@@ -725,6 +737,11 @@ def test_the_same_seed_gives_the_same_codes(digits):
             {},
             "holds SmallCNN of latentgen.metrics, a network that judges",
         ),
+        (
+            [FeatureAlignmentRegularizer(feature_model=nn.Flatten())],
+            {},
+            r"must turn images \(2, 1, 8, 8\) into maps \(2, F, h, w\), got shape \(2, 64\)",
+        ),
     ],
     ids=name,
 )
@@ -733,10 +750,28 @@ def test_what_cannot_be_done_is_explained(regularizers, params, message, digits)
         maps(*regularizers, **params).fit(digits[0])
 
 
-def test_masks_need_a_network_of_their_own(digits):
-    model = maps(warm_start=True).fit(digits[0])
-    model.set_params(regularizers=[MaskedAutoencodingObjective()])
-    with pytest.raises(ValueError, match="Training can only go on with the network"):
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.zeros(3), "inconsistent numbers of samples"),
+        (np.linspace(0, 1, 150), "Unknown label type: continuous"),
+        (np.where(np.arange(150) < 3, np.nan, 1), "contains NaN"),
+    ],
+    ids=["too short", "continuous", "nan"],
+)
+def test_labels_of_the_classifier_are_checked(digits, y, message):
+    model = maps(FeatureAlignmentRegularizer(feature_model="classifier"))
+    with pytest.raises(ValueError, match=message):
+        model.fit(digits[0], np.resize(y, len(digits[0])) if len(y) > 3 else y)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_masks_need_a_network_of_their_own(digits, before):
+    masks = [MaskedAutoencodingObjective()]
+    model = maps(*(masks if before else []), warm_start=True).fit(digits[0])
+    model.set_params(regularizers=None if before else masks)
+    message = f"which has {{'masked': {before}}}, got {{'masked': {not before}}}"
+    with pytest.raises(ValueError, match=message):
         model.fit(digits[0])
 
 

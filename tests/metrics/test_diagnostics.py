@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.fft import dctn, idctn
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import StandardScaler
 
+from latentgen import ConvAutoencoder
 from latentgen.metrics import (
     decoder_sensitivity,
     equivariance_error,
@@ -209,3 +212,11 @@ def test_bad_calls_are_explained(call, message, X):
 def test_codes_must_be_maps(metric, X, fitted_conv):
     with pytest.raises(ValueError, match=r"codes are maps, got codes of shape \(8,\)"):
         metric(fitted_conv, X.astype(np.float32))
+
+
+@pytest.mark.parametrize("error", [equivariance_error, scale_equivariance_error])
+def test_errors_need_a_fitted_autoencoder(error, X):
+    with pytest.raises(NotFittedError):
+        error(ConvAutoencoder(16, spatial_latent=True), X)
+    with pytest.raises(TypeError, match="Expected a fitted autoencoder, got StandardScaler"):
+        error(StandardScaler().fit(X.reshape(50, -1)), X)

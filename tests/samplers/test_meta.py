@@ -8,7 +8,13 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 
-from latentgen.samplers import ConditionalSampler, FastHVRTSampler, GaussianSampler
+from latentgen.samplers import (
+    ConditionalSampler,
+    EnsembleSampler,
+    FastHVRTSampler,
+    GaussianSampler,
+    KernelDensitySampler,
+)
 
 LABELS = np.array(["ant", "bee", "cat"])
 
@@ -247,3 +253,22 @@ def test_inner_sampler_must_be_one_that_can_be_cloned(data):
 
     with pytest.raises(ValueError, match=r"'sampler' parameter .* 'get_params'"):
         ConditionalSampler(Own()).fit(*data)
+
+
+@pytest.mark.parametrize("outer", [ConditionalSampler, EnsembleSampler])
+def test_what_is_read_at_draws_may_change_after_fit(outer):
+    rng = np.random.RandomState(0)
+    Z, y = rng.standard_normal((200, 2)), np.arange(200) % 2
+    sampler = outer(GaussianSampler()).fit(Z, y)
+    assert sampler.set_params(sampler__temperature=0.0).sample(200).std() < 0.5
+    nested = ConditionalSampler(EnsembleSampler(GaussianSampler(), 2, random_state=0)).fit(Z, y)
+    nested.set_params(sampler__sampler__temperature=0.0)
+    assert len(np.unique(nested.sample(50, random_state=0), axis=0)) <= 4
+
+
+def test_warnings_of_copies_name_the_line_of_the_user():
+    Z, y = np.random.RandomState(0).standard_normal((40, 2)), np.arange(40) % 2
+    for sampler in (KernelDensitySampler(1e-6), ConditionalSampler(KernelDensitySampler(1e-6))):
+        with pytest.warns(UserWarning, match="near-copies") as caught:
+            sampler.fit(Z, y)
+        assert caught[0].filename == __file__

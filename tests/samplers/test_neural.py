@@ -90,10 +90,12 @@ def test_device_is_checked_and_reported(fitted, unfitted, Z):
         clone(unfitted).set_params(device="abacus").fit(Z)
 
 
-@pytest.mark.parametrize("verbose, expected", [(0, False), (2, True)])
-def test_verbose_decides_whether_epochs_are_printed(unfitted, Z, capsys, verbose, expected):
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_verbose_shows_a_bar_and_then_lines_of_epochs(unfitted, Z, capsys, verbose):
     clone(unfitted).set_params(verbose=verbose).fit(Z)
-    assert ("train_loss" in capsys.readouterr().out) == expected
+    shown = capsys.readouterr()
+    assert ("%|" in shown.err) == (verbose >= 1)
+    assert ("train_loss" in shown.out) == (verbose == 2)
 
 
 def test_temperature_scales_the_noise(fitted):

@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -238,3 +239,41 @@ def test_a_changed_partition_is_refused(fitted):
     others = [partition for partition in PARTITIONS if partition != fitted.partition]
     with pytest.raises(ValueError, match="Set the old value, or use fit"):
         deepcopy(fitted).set_params(partition=others[0]).partial_fit(make_codes(50))
+
+
+@pytest.mark.parametrize("partition", ["hvrt", "fast"])
+def test_depth_bounds_the_partitions(Z, partition):
+    sampler = FastHVRTSampler(partition=partition, min_samples_leaf=5, max_depth=2, random_state=0)
+    assert 2 <= sampler.fit(Z).n_partitions_ <= 4
+
+
+@pytest.mark.parametrize("partition", ["hvrt", "fast", "local"])
+def test_partitions_hold_as_many_codes_as_asked_for(Z, partition):
+    sampler = FastHVRTSampler(partition=partition, n_partitions=60, min_samples_leaf=40)
+    assert sampler.fit(Z).partition_sizes_.min() >= 40
+
+
+def test_splitter_is_that_of_later_cuts_too(Z):
+    first, second = (FastHVRTSampler(n_partitions=10, random_state=0).fit(Z) for _ in range(2))
+    second.set_params(tree_splitter="random")
+    rows = first.apply(Z) == 0
+    new = np.concatenate([Z[rows] + shift for shift in np.linspace(0, 0.1, 8)])
+    for sampler in (first, second):
+        sampler.partial_fit(new)
+        assert sampler.n_partitions_ > 10
+    assert not np.array_equal(first.apply(Z), second.apply(Z))
+
+
+def test_partial_fit_takes_data_frames():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(make_codes(300)).add_prefix("z")
+    sampler = FastHVRTSampler(partition="fast", min_samples_leaf=5, random_state=0).fit(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sampler.partial_fit(frame)
+
+
+def test_parameters_are_checked_before_draws_with_a_source(Z):
+    sampler = FastHVRTSampler(partition="fast", random_state=0).fit(Z).set_params(temperature=-1.0)
+    with pytest.raises(ValueError, match="'temperature' parameter"):
+        sampler.sample(3, return_source=True)
