@@ -29,7 +29,7 @@ from latentgen.autoencoders import (
 )
 from latentgen.autoencoders._feature_regularizers import alignment_losses, perceptual_distance
 from latentgen.autoencoders._features import HOG, LocalMoments
-from latentgen.autoencoders._regularizers import low_pass
+from latentgen.autoencoders._regularizers import low_pass, resize
 from latentgen.autoencoders._training import RegularizedLoss, TrainingStep
 from latentgen.metrics import equivariance_error, high_frequency_share
 from latentgen.metrics._network import SmallCNN
@@ -296,6 +296,16 @@ def test_adaptive_weight_is_the_ratio_of_gradient_norms(slope, expected):
     assert_allclose(fixed, (0.7, 0.7 * slope / (3 + 0.7 * slope)))
 
 
+def test_weight_of_noisy_decoding_is_that_of_its_reconstruction(x):
+    losses = [
+        criterion(NoiseAugmentedDecoding(p=NEARLY_ALWAYS, weight=weight))
+        .step(Pooling(), x.flatten(1))[1]
+        .item()
+        for weight in (1, 3)
+    ]
+    assert_allclose(losses[1], 3 * losses[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("limit, warned", [(0.1, True), (1e6, False)])
 def test_a_lost_reconstruction_earns_a_warning(limit, warned, digits):
     model = maps(
@@ -531,6 +541,26 @@ def test_masked_weight_is_the_loss_of_hidden_pixels_alone(x):
     assert_allclose(objective._penalty(step), errors[mask.bool()].mean(), rtol=1e-5)
 
 
+def test_features_are_predicted_where_patches_are_hidden(x):
+    objective = MaskedAutoencodingObjective(targets=("moments",), decoder_only=0.0)
+    loss = criterion(objective)
+    step = TrainingStep(Pooling(), loss, x, progress=0.0)
+    step.encode(x)
+    step.target, step.logits = x, step.decode(step.z)
+    mask = torch.zeros_like(x[:, :1])
+    mask[..., :4, :4] = 1
+    objective.mask_ = mask
+    penalty = objective._penalty(step)
+    pixels = objective.masked_weight * loss.reconstruction(x, step.logits, mask)
+    prediction = objective.heads_["predict"][0](step.z)
+    target = resize(objective.features_[0](x), prediction.shape[2:])
+    hidden = F.adaptive_avg_pool2d(mask, prediction.shape[2:])[0, 0] == 1
+    errors = (prediction - target).square().mean(dim=1)[:, hidden]
+    assert 0 < hidden.float().mean() < 0.5
+    expected = objective.target_weight * errors.mean()
+    assert_allclose((penalty - pixels).item(), expected.item(), rtol=1e-5)
+
+
 # ------------------------------------------------------------------ features
 
 
@@ -552,6 +582,20 @@ def test_local_moments_are_those_of_each_cell(x):
 
 
 # ------------------------------------------------------------------ alignment
+
+
+def test_alignment_compares_a_limited_number_of_positions(x, monkeypatch):
+    module = "latentgen.autoencoders._feature_regularizers"
+    shapes = []
+
+    def losses(projected, features, *margins):
+        shapes.append((projected.shape, features.shape[2]))
+        return (projected.sum(),)
+
+    monkeypatch.setattr(f"{module}._POSITIONS", 5)
+    monkeypatch.setattr(f"{module}.alignment_losses", losses)
+    criterion(FeatureAlignmentRegularizer(feature_model="hog")).step(Pooling(), x.flatten(1))
+    assert shapes[0][0][2] == shapes[0][1] == 5
 
 
 def test_alignment_costs_nothing_where_codes_are_the_features(x):
