@@ -4,7 +4,8 @@ Every partition of the MNIST codes gets the same smoothed bootstrap: a code is s
 mean of its cell and moved by normal noise with the covariance of the cell. And every tree on the
 sum of z-scores gets the published epanechnikov kernel. `FastHVRTSampler` has the cuts that give
 most for their time as ``partition='local'`` and ``partition='fast'``; the seconds of its rows are
-those of a whole fit, kernels and comparison with the codes included.
+those of a whole fit, kernels and comparison with the codes included. `LocalGaussianSampler` has
+k-means with cells that then follow the density.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -27,6 +28,7 @@ from sklearn.tree import DecisionTreeRegressor
 from latentgen import ConvAutoencoder, FastHVRTSampler
 from latentgen.datasets import fetch_mnist
 from latentgen.metrics import ClassifierFeatures, novelty
+from latentgen.samplers._partition import fit_cells_to_density
 
 BANDWIDTHS = (0.6, 0.8, 1.0)
 
@@ -34,6 +36,12 @@ BANDWIDTHS = (0.6, 0.8, 1.0)
 def k_means(Z, n_cells, seed, **params):
     params = {"n_clusters": n_cells, "n_init": 1, "random_state": seed} | params
     return KMeans(**params).fit(Z).labels_
+
+
+def k_means_and_density(Z, n_cells, seed):
+    """What `LocalGaussianSampler` does."""
+    cells = k_means(Z, n_cells, seed, init="random", max_iter=3)
+    return fit_cells_to_density(Z, np.unique(cells, return_inverse=True)[1])
 
 
 def principal_cuts(Z, n_cells, seed):
@@ -98,6 +106,8 @@ def of_sampler(Z, n_cells, seed, **params):
 LOCAL = {
     "k-means, 20 steps": partial(k_means, max_iter=20),
     "k-means, 5 steps": partial(k_means, init="random", max_iter=5),
+    "k-means, 3 steps": partial(k_means, init="random", max_iter=3),
+    "k-means, 3 steps, then density": k_means_and_density,
     "mini-batch k-means": lambda Z, n_cells, seed: (
         MiniBatchKMeans(n_cells, n_init=1, batch_size=4096, max_iter=20, random_state=seed)
         .fit(Z)
