@@ -5,7 +5,6 @@
 import heapq
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.tree import DecisionTreeRegressor
@@ -226,11 +225,12 @@ def _densest_cells(Z, cells):
     scores = np.empty(candidates.shape, dtype=np.float32)
     order = np.argsort(candidates, axis=None, kind="stable")
     bounds = np.cumsum(np.bincount(candidates.ravel(), minlength=len(sizes)))
-    identity = np.eye(n_features, dtype=np.float32)
+    # scipy's triangular solver brings a BLAS of its own, whose threads and NumPy's would wait for
+    # each other in every turn of the loop.
+    whiten = np.linalg.inv(factors)
     for cell, places in enumerate(np.split(order, bounds[:-1])):
         rows = places // candidates.shape[1]
-        whiten = solve_triangular(factors[cell], identity, lower=True).T
-        squared = np.square((Z[rows] - means[cell]) @ whiten).sum(axis=1)
+        squared = np.square((Z[rows] - means[cell]) @ whiten[cell].T).sum(axis=1)
         log_determinant = 2 * np.log(np.diagonal(factors[cell])).sum()
         if sizes[cell] > 1:
             # Without the row, by the formula of Sherman and Morrison.
