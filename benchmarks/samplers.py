@@ -54,6 +54,7 @@ EPOCHS = 20
 N_NOVELTY = 2500
 LOW_DATA = (500, 1000, 5000)
 LOW_DATA_EPOCHS = 40
+WORST_SHOWN = 60
 PLANE = Path(__file__).parents[1] / "docs" / "images" / "samplers_plane.png"
 NEURAL = ("normalizing flow", "diffusion, 25 steps")
 # Left out of the tables of few images, where they add little to the others.
@@ -353,31 +354,40 @@ def plot_plane(folder):
             lines.setdefault(row["sampler"], [(float(row["novelty"]), float(row["fid"]))])
         if lines and row["part"] == "all" and row["sampler"] == "the codes of the test images":
             lines["reconstructed test images"] = [(float(row["novelty"]), float(row["fid"]))]
+    # What lies above would press the rest together.
+    points = {
+        space: {name: line for name, line in lines.items() if line[0][1] < WORST_SHOWN}
+        for space, lines in points.items()
+    }
     names = sorted({name for lines in points.values() for name in lines})
     styles = {
         name: {"color": f"C{number % 10}", "marker": "osD^vPX*<>phd8H"[number % 15]}
         | {"linestyle": "-" if number < 10 else "--", "markersize": 5, "label": name}
         for number, name in enumerate(names)
     }
-    fig, axes = plt.subplots(1, len(points), figsize=(5.5 * len(points) + 3.6, 5), squeeze=False)
-    for ax, (space, lines) in zip(axes[0], points.items(), strict=True):
+    # One panel for the legend.
+    n_rows = (len(points) + 2) // 2
+    fig, axes = plt.subplots(n_rows, 2, figsize=(11, 5 * n_rows))
+    for ax in axes.flat[len(points) :]:
+        ax.axis("off")
+    for ax, (space, lines) in zip(axes.flat, points.items(), strict=False):
         for name, line in lines.items():
             ax.plot(*zip(*line, strict=True), **styles[name])
         ax.axvline(1, color="0.7", lw=1, zorder=0)
         ax.set(title=space, xlabel="novelty (1: as far from training codes as unseen ones)")
-        ax.set(yscale="log", xlim=(0, 1.6))
+        ax.set(yscale="log", xlim=(0, 1.3), ylabel="FID (lower is better)")
         ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter("{x:g}" if ax.get_ylim()[1] < 100 else "")
+        low, high = ax.get_ylim()
+        ax.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
         ax.grid(alpha=0.25, which="both")
-    axes[0, 0].set_ylabel("FID (lower is better)")
     shown = {
         label: handle
-        for ax in axes[0]
+        for ax in axes.flat
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     ordered = [(shown[name], name) for name in names]
-    fig.legend(*zip(*ordered, strict=True), loc="center right", frameon=False, fontsize=9)
-    fig.tight_layout(rect=(0, 0, 1 - 3.3 / fig.get_figwidth(), 1))
+    axes.flat[-1].legend(*zip(*ordered, strict=True), loc="center", frameon=False)
+    fig.tight_layout()
     PLANE.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(PLANE, dpi=150)
 
