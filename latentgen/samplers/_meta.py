@@ -73,7 +73,9 @@ def _update(members, sampler):
     }
     if changed:
         for member in members:
-            member.set_params(**changed)
+            # A sampler of another kind may have been set since the fit.
+            known = member.get_params()
+            member.set_params(**{name: changed[name] for name in changed if name in known})
     return members
 
 

@@ -266,6 +266,13 @@ def test_what_is_read_at_draws_may_change_after_fit(outer):
     assert len(np.unique(nested.sample(50, random_state=0), axis=0)) <= 4
 
 
+def test_another_sampler_counts_from_the_next_fit(data):
+    sampler = ConditionalSampler(GaussianMixture(random_state=0)).fit(*data)
+    before = sampler.sample(5, random_state=0)
+    sampler.set_params(sampler=GaussianSampler(temperature=0.5))
+    np.testing.assert_array_equal(sampler.sample(5, random_state=0), before)
+
+
 def test_warnings_of_copies_name_the_line_of_the_user():
     Z, y = np.random.RandomState(0).standard_normal((40, 2)), np.arange(40) % 2
     for sampler in (KernelDensitySampler(1e-6), ConditionalSampler(KernelDensitySampler(1e-6))):
