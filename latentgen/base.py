@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
@@ -14,13 +15,14 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_array, check_random_state, check_scalar
+from sklearn.utils import check_array, check_random_state, check_scalar, gen_batches
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
+    to_unit_floats,
     warn_unusual_range,
 )
 from latentgen.utils._neighbors import (
@@ -30,6 +32,9 @@ from latentgen.utils._neighbors import (
     keep_distance,
     neighbor_distances,
 )
+
+# Pixels that are scored at a time.
+_SCORE_VALUES = 2**22
 
 
 @contextmanager
@@ -57,15 +62,25 @@ def keep_fitted_state_on_error(estimator):
         raise
 
 
+def _learns_on(autoencoder):
+    return hasattr(autoencoder, "_partial_fit_images")
+
+
 class BaseAutoencoder(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """Images to latent codes and back.
 
-    An implementer has a parameter ``image_shape`` and writes three hooks:
-    ``_fit_images(X, y, layout)`` trains on flat images and sets every fitted attribute,
-    ``_encode(X)`` gives float32 codes of flat images, and ``_decode(Z, out)`` fills `out`,
-    flat pixels of the fitted dtype. Layouts, dtypes and checks are done here, once.
+    An implementer writes three hooks: ``_fit_images(X, y, layout)`` learns from flat images and
+    sets ``code_shape_``, ``_encode(X)`` gives codes of flat images, one row each, and
+    ``_decode(Z, out)`` fills `out`, flat pixels, which are bytes or floats in [0, 1] as
+    ``out.dtype`` says. What can go on learning writes ``_partial_fit_images(X, y, layout)`` too.
+    Layouts, dtypes and checks are done here, once. A parameter `image_shape` is read where there
+    is one.
+
+    What an autoencoder knows and a sampler may need, the pipeline hands over: ``code_shape_``, and
+    ``quantizer_`` where it has one. An autoencoder with a prior of its own has ``prior_``, an
+    object that draws codes by ``sample(n_samples, random_state=...)``.
 
     Attributes
     ----------
@@ -73,9 +88,13 @@ class BaseAutoencoder(
         Layout and dtype of the images seen during ``fit``.
     image_shape_ : tuple of int
         (C, H, W).
+    code_shape_ : tuple of int
+        Shape of a code before flattening: (latent_dim,), or (channels, height, width).
     latent_dim_ : int
         Number of values in a code.
     """
+
+    image_shape = None
 
     @abstractmethod
     def _fit_images(self, X, y, layout): ...
@@ -111,10 +130,46 @@ class BaseAutoencoder(
         """
         with keep_fitted_state_on_error(self):
             X, layout = self._check_images(X)
-            self._fit_images(X, y, layout)
-            self.layout_ = layout
-            self.image_shape_ = layout.image_shape
+            self._learn(self._fit_images, X, y, layout)
         return self
+
+    @available_if(_learns_on)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Go on learning from more images; the first call is ``fit`` with one pass.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen before.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; few autoencoders use them.
+
+        Returns
+        -------
+        self : object
+            Fitted autoencoder.
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape than before, a parameter that the learned state
+            depends on was changed, or training diverges.
+        """
+        with keep_fitted_state_on_error(self):
+            if hasattr(self, "layout_"):
+                X, layout = self._check_images(X, reset=False), self.layout_
+            else:
+                X, layout = self._check_images(X)
+            self._learn(self._partial_fit_images, X, y, layout)
+        return self
+
+    def _learn(self, hook, X, y, layout):
+        hook(X, y, layout)
+        self.layout_, self.image_shape_ = layout, layout.image_shape
+        self.code_shape_ = tuple(int(side) for side in self.code_shape_)
+        self.latent_dim_ = math.prod(self.code_shape_)
 
     def transform(self, X):
         """Encode images.
@@ -136,7 +191,8 @@ class BaseAutoencoder(
             If the images have another shape than those seen during ``fit``.
         """
         check_is_fitted(self)
-        return self._encode(self._check_images(X, reset=False))
+        Z = self._encode(self._check_images(X, reset=False))
+        return np.asarray(Z, dtype=np.float32).reshape(len(Z), self.latent_dim_)
 
     def inverse_transform(self, X):
         """Decode latent codes.
@@ -182,6 +238,33 @@ class BaseAutoencoder(
             Reconstructions in the layout, dtype and range of the images seen during ``fit``.
         """
         return self.inverse_transform(self.transform(X))
+
+    def score(self, X, y=None):
+        """Give the negative reconstruction error.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        y : Ignored
+            Not used, present for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            Minus the mean squared error per pixel, pixels in [0, 1]. At most 0, which is a
+            perfect reconstruction.
+        """
+        check_is_fitted(self)
+        X = self._check_images(X, reset=False)
+        squared_error = 0.0
+        for rows in gen_batches(len(X), max(32, _SCORE_VALUES // X.shape[1])):
+            batch = np.asarray(X[rows])
+            decoded = np.empty(batch.shape, dtype=np.float32)
+            self._decode(np.asarray(self._encode(batch), dtype=np.float32), decoded)
+            squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
+        return -float(squared_error / X.size)
 
     def _check_images(self, X, *, reset=True):
         """Flatten and check images; with `reset`, settle their layout too."""

@@ -1,14 +1,16 @@
 """Autoencoders: images to latent codes to images."""
 
+# SPDX-License-Identifier: BSD-3-Clause
+
 from latentgen.autoencoders._conv import ConvAutoencoder
-from latentgen.autoencoders._feature_regularizers import (
-    FeatureAlignmentRegularizer,
-    LatentPerceptualLoss,
-    MaskedAutoencodingObjective,
-)
-from latentgen.autoencoders._regularizers import (
+from latentgen.autoencoders._network import NetworkAutoencoder
+from latentgen.autoencoders.regularizers import (
     EquivarianceRegularizer,
+    FeatureAlignmentRegularizer,
     HighFrequencyCut,
+    LatentPerceptualLoss,
+    LatentRegularizer,
+    MaskedAutoencodingObjective,
     NoiseAugmentedDecoding,
     ScaleEquivarianceRegularizer,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "FeatureAlignmentRegularizer",
     "HighFrequencyCut",
     "LatentPerceptualLoss",
+    "LatentRegularizer",
     "MaskedAutoencodingObjective",
+    "NetworkAutoencoder",
     "NoiseAugmentedDecoding",
     "ScaleEquivarianceRegularizer",
 ]

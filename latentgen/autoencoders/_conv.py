@@ -4,63 +4,21 @@
 
 import math
 import warnings
-from copy import deepcopy
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
-from sklearn.utils import check_array, check_random_state, gen_batches
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import check_array
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
-from skorch import NeuralNet
-from skorch.callbacks import LRScheduler, PassthroughScoring, ProgressBar
-from skorch.dataset import ValidSplit
-from skorch.utils import noop
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from latentgen.autoencoders._regularizers import check_regularizers
-from latentgen.autoencoders._training import (
-    EarlyStopping,
-    PixelLoss,
-    PixelRows,
-    RegularizedLoss,
-    RegularizedNet,
-    WatchLoss,
-    already_collated,
-    epoch_rows,
-    warn_degradation,
-)
-from latentgen.base import BaseAutoencoder, keep_fitted_state_on_error
-from latentgen.networks._conv import (
-    ConvAutoencoderNet,
-    code_map_shape,
-    default_channels,
-    unit_images,
-)
-from latentgen.utils._images import to_unit_floats
-from latentgen.utils._torch import (
-    apply_in_batches,
-    draw_seed,
-    resolve_device,
-    seed_scope,
-)
-from latentgen.utils._weights import WeightsMixin
-
-# What batch_size='auto' aims at, and its limits.
-_STEPS_PER_EPOCH, _MIN_BATCH, _MAX_BATCH = 50, 16, 128
-# Without gradients, a batch has at most so many images, and at most so many pixels.
-_INFERENCE_BATCH = 512
-_INFERENCE_PIXELS = 2**23
-_OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
-}
+from latentgen.autoencoders._prior import NormalPrior
+from latentgen.autoencoders._reconstruction import ReconstructionAutoencoder
+from latentgen.networks._conv import ConvAutoencoderNet, code_map_shape, default_channels
+from latentgen.training import apply_in_batches
 
 
-class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
+class ConvAutoencoder(ReconstructionAutoencoder):
     """Convolutional autoencoder, plain or variational.
 
     With ``beta=0`` nothing pulls the codes towards a normal distribution: the decoder stays
@@ -88,6 +46,9 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         (32, 64) for 3 x 32 x 32.
     loss : {'bce', 'mse'}, default='bce'
         Reconstruction loss: binary cross-entropy or squared error.
+    flip : {'horizontal', 'vertical', 'both'}, default=None
+        Mirror each training image with probability 1/2, along one axis or each of both, anew in
+        every epoch.
     max_epochs : int, default=20
         Passes over the data.
     batch_size : int or 'auto', default='auto'
@@ -101,6 +62,13 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
     lr_schedule : {'one_cycle', 'cosine', 'constant'}, default='one_cycle'
         Course of the learning rate over all steps of one ``fit``; ``'one_cycle'`` is the
         default of torch's ``OneCycleLR`` (Smith and Topin 2018).
+    weight_decay : float, default=0.0
+        Weight decay of the optimizer; decoupled from the loss with ``'adamw'``.
+    ema_decay : float, default=0.0
+        Largest decay of an exponential moving average of the weights, below 1, which the fitted
+        network has; it grows with the number of steps n as (1 + n) / (10 + n). 0 takes no average.
+    grad_clip : float, default=None
+        Largest norm of the gradient; a longer one is scaled down. None does not limit it.
     validation_fraction : float, default=0.0
         Share of the images set aside to stop early. 0 trains on all images to the end.
     n_iter_no_change : int, default=5
@@ -113,8 +81,19 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         Share by which the validation loss may rise above that of the last epoch without
         regularizers before ``fit`` warns. Used with ``validation_fraction > 0`` when an earlier
         epoch without them exists: because of their ``start``, or by `warm_start`.
+    max_seconds : float, default=None
+        Time for training, in seconds: no step begins after it, and the schedule of the learning
+        rate ends with it. `max_epochs` remains the limit if it is reached before.
+    checkpoint : str or path-like, default=None
+        File for the state of the training, written after each epoch. A ``fit`` to the same images
+        with the same parameters that finds it goes on from there, and on the CPU ends with the
+        same weights as one that was not interrupted.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks, given to the net as copies.
+        Further callbacks, or pairs of name and callback; a name of a callback that is there, such
+        as ``'lr_schedule'`` or ``'progress_bar'``, replaces it. The net gets copies, but loggers
+        with a connection as they are.
+    net_params : dict, default=None
+        Further parameters of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
     device : str, default='auto'
         A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     amp : bool, default=False
@@ -199,26 +178,11 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
 
     _parameter_constraints: dict = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "image_shape": ["array-like", None],
         "beta": [Interval(Real, 0, None, closed="left")],
         "spatial_latent": ["boolean"],
         "channels": ["array-like", None],
-        "loss": [StrOptions({"bce", "mse"})],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "optimizer": [StrOptions(set(_OPTIMIZERS)), callable],
-        "lr_schedule": [StrOptions({"one_cycle", "cosine", "constant"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "regularizers": [list, tuple, None],
-        "max_rec_degradation": [Interval(Real, 0, None, closed="left")],
-        "callbacks": [list, tuple, None],
-        "device": [str],
         "amp": ["boolean"],
-        "warm_start": ["boolean"],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        **ReconstructionAutoencoder._parameter_constraints,
     }
 
     def __init__(
@@ -230,16 +194,23 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         spatial_latent=False,
         channels=None,
         loss="bce",
+        flip=None,
         max_epochs=20,
         batch_size="auto",
         lr=0.004,
         optimizer="adam",
         lr_schedule="one_cycle",
+        weight_decay=0.0,
+        ema_decay=0.0,
+        grad_clip=None,
         validation_fraction=0.0,
         n_iter_no_change=5,
         regularizers=None,
         max_rec_degradation=0.1,
+        max_seconds=None,
+        checkpoint=None,
         callbacks=None,
+        net_params=None,
         device="auto",
         amp=False,
         warm_start=False,
@@ -252,84 +223,28 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
         self.spatial_latent = spatial_latent
         self.channels = channels
         self.loss = loss
+        self.flip = flip
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.ema_decay = ema_decay
+        self.grad_clip = grad_clip
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.regularizers = regularizers
         self.max_rec_degradation = max_rec_degradation
+        self.max_seconds = max_seconds
+        self.checkpoint = checkpoint
         self.callbacks = callbacks
+        self.net_params = net_params
         self.device = device
         self.amp = amp
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
-        """Continue training with one pass over `X`, or start it.
-
-        The pass starts from the weights of the last one, with a new optimizer and the whole
-        course of `lr_schedule` within the pass.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
-                (n_samples, C, H, W)
-            Images like those seen before.
-        y : array-like of shape (n_samples,), default=None
-            Class labels; only `FeatureAlignmentRegularizer` with ``'classifier'`` uses them.
-
-        Returns
-        -------
-        self : object
-            Fitted autoencoder.
-
-        Raises
-        ------
-        ValueError
-            If the images have another shape than before, a parameter of the network was
-            changed, or training diverges.
-        """
-        first = not hasattr(self, "net_")
-        with keep_fitted_state_on_error(self):
-            if first:
-                X, self.layout_ = self._check_images(X)
-                self.image_shape_ = self.layout_.image_shape
-            else:
-                X = self._check_images(X, reset=False)
-            self._train(X, y, self.layout_, n_epochs=1, resume=not first)
-        return self
-
-    def score(self, X, y=None):
-        """Give the negative reconstruction error.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
-                (n_samples, C, H, W)
-            Images.
-        y : Ignored
-            Not used, present for API consistency by convention.
-
-        Returns
-        -------
-        score : float
-            Minus the mean squared error per pixel, pixels in [0, 1]. At most 0, which is a
-            perfect reconstruction.
-        """
-        check_is_fitted(self)
-        X = self._check_images(X, reset=False)
-        squared_error = 0.0
-        for rows in gen_batches(len(X), self._inference_batch()):
-            batch = np.asarray(X[rows])
-            decoded = np.empty(batch.shape, dtype=np.float32)
-            self._decode(self._encode(batch), decoded)
-            squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
-        return -float(squared_error / X.size)
 
     def decode_map(self, Z):
         """Decode maps of codes of any sides.
@@ -370,56 +285,33 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
             device=self.device_,
         )
 
-    def _fit_images(self, X, y, layout):
-        resume = self.warm_start and hasattr(self, "net_")
-        self._train(X, y, layout, n_epochs=self.max_epochs, resume=resume)
+    @property
+    def channels_(self):
+        """Widths in use."""
+        check_is_fitted(self)
+        return self._network_design["channels"]
 
-    def _train(self, X, y, layout, *, n_epochs, resume):
-        """Train a copy of the network for some epochs, then adopt it."""
-        rng = check_random_state(self.random_state)
-        device = resolve_device(self.device)
-        if self.verbose:
-            print(f"[ConvAutoencoder] device={device!r}")
-        regularizers = check_regularizers(self.regularizers)
-        architecture = self._design(layout.image_shape, regularizers)
-        history = self.history_ if resume else []
-        if resume and architecture != self._architecture:
-            # 'masked' is there only for a network of masked autoencoding.
-            old, new = {"masked": False} | self._architecture, {"masked": False} | architecture
-            before = {k: v for k, v in old.items() if v != new[k]}
-            raise ValueError(
-                f"Training can only go on with the network of the last fit, which has {before}, "
-                f"got { ({k: new[k] for k in before}) }. Set the old values, or use "
-                "warm_start=False and fit to start anew."
+    @property
+    def prior_(self):
+        """N(0, I), which codes were trained towards, with ``beta > 0``."""
+        check_is_fitted(self)
+        if not self._network_design["variational"]:
+            raise AttributeError(
+                "ConvAutoencoder has a prior only with 'beta' above 0. Use a sampler, for example "
+                "FastHVRTSampler()."
             )
-        # With the number of epochs in it, images are shuffled anew when training goes on.
-        with seed_scope(draw_seed(rng) + len(history), device):
-            module = ConvAutoencoderNet(**architecture, amp=self.amp)
-            if resume:
-                module.load_state_dict(self.net_.module_.state_dict())
-            split_seed = draw_seed(rng)
-            seed = draw_seed(rng) if regularizers else None
-            for regularizer in regularizers:
-                with seed_scope(seed, device):
-                    regularizer._prepare(X, y, module, device)
-            net = self._build_net(module, device, n_epochs, len(X), split_seed, regularizers, seed)
-            net.partial_fit(PixelRows(X))
-        reports = net.criterion_.report() if regularizers else ()
-        # What was trained for the regularisers alone is not needed any more.
-        net.criterion = net.criterion_ = PixelLoss(self.loss, self.beta)
-        net.module_.eval()
-        self.net_ = net
-        self._architecture = architecture
-        self.latent_dim_ = architecture["latent_dim"]
-        self.channels_ = architecture["channels"]
-        self.code_shape_ = self._code_shape()
-        self.device_ = device
-        self.history_ = history + epoch_rows(net.history, len(history) + 1, reports)
-        self.n_iter_ = len(self.history_)
-        warn_degradation(self.history_, len(history), self.max_rec_degradation)
+        return NormalPrior(self.latent_dim_)
 
-    def _design(self, image_shape, regularizers):
+    def _make_module(self, **design):
+        module = ConvAutoencoderNet(
+            **design, amp=self.amp, loss=self.loss, beta=self.beta, flip=self.flip
+        )
+        # A third faster on a CPU; and the layout decides the last bits of a convolution.
+        return module.to(memory_format=torch.channels_last)
+
+    def _settle_design(self, layout):
         """Settle the arguments of the network, or say why they do not fit the images."""
+        image_shape = layout.image_shape
         channels = default_channels(image_shape) if self.channels is None else self.channels
         channels = tuple(int(width) for width in channels)
         if not channels or min(channels) < 1:
@@ -429,145 +321,20 @@ class ConvAutoencoder(WeightsMixin, BaseAutoencoder):
             warnings.warn(
                 f"'latent_dim'={self.latent_dim} is larger than the {n_pixels} pixels of an "
                 "image, so the codes compress nothing. Use a smaller 'latent_dim'.",
-                stacklevel=5,
+                stacklevel=6,
             )
         area = math.prod(code_map_shape(image_shape, channels))
+        nearest = max(1, round(self.latent_dim / area)) * area
         if self.spatial_latent and self.latent_dim % area:
-            nearest = max(1, round(self.latent_dim / area)) * area
             raise ValueError(
                 f"spatial_latent=True needs 'latent_dim' to be a multiple of the code map's area "
                 f"{area}, got {self.latent_dim}. Use for example latent_dim={nearest}."
             )
-        for regularizer in regularizers:
-            if regularizer.needs_map and not self.spatial_latent:
-                raise ValueError(
-                    f"{type(regularizer).__name__} needs codes that are maps, got "
-                    "spatial_latent=False. Use spatial_latent=True and for example "
-                    f"latent_dim={max(1, round(self.latent_dim / area)) * area}."
-                )
-        replacing = [r for r in regularizers if r.replaces_steps]
-        if len(replacing) > 1 and any(r.masks_images for r in replacing):
-            raise ValueError(
-                "MaskedAutoencodingObjective takes every step, so that no other regularizer which "
-                f"does can act beside it, got {[type(r).__name__ for r in replacing]}. Leave one "
-                "out."
-            )
-        # Only where it is needed, so that models saved without it still match.
-        masked = {"masked": True} if any(r.masks_images for r in regularizers) else {}
         return {
             "image_shape": image_shape,
             "latent_dim": int(self.latent_dim),
             "channels": channels,
             "spatial_latent": bool(self.spatial_latent),
             "variational": self.beta > 0,
-            **masked,
+            "masked": any(getattr(r, "masks_images", False) for r in self.regularizers or ()),
         }
-
-    def _build_net(
-        self, module, device, n_epochs, n_samples, split_seed, regularizers, regularizer_seed
-    ):
-        """Set up skorch; the schedule needs to know the number of steps ahead."""
-        n_valid = math.ceil(self.validation_fraction * n_samples)
-        n_train = n_samples - n_valid
-        if n_train < 2:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction} leaves {n_train} of {n_samples} "
-                "images for training, at least 2 are needed."
-            )
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            batch_size = min(max(_MIN_BATCH, n_train // _STEPS_PER_EPOCH), _MAX_BATCH)
-        drop_last = n_train > batch_size
-        n_batches = n_train // batch_size if drop_last else 1
-        optimizer = self.optimizer
-        criterion, cls = PixelLoss(self.loss, self.beta), NeuralNet
-        if regularizers:
-            steps = regularizers, n_epochs, n_batches, regularizer_seed
-            criterion, cls = RegularizedLoss(self.loss, self.beta, *steps), RegularizedNet
-        start = max((regularizer.start for regularizer in regularizers), default=0)
-        return cls(
-            module.to(memory_format=torch.channels_last),
-            criterion,
-            optimizer=_OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer,
-            lr=self.lr,
-            max_epochs=n_epochs,
-            batch_size=batch_size,
-            iterator_train__shuffle=True,
-            iterator_train__drop_last=drop_last,
-            iterator_train__collate_fn=already_collated,
-            iterator_valid__collate_fn=already_collated,
-            train_split=(
-                ValidSplit(self.validation_fraction, random_state=split_seed) if n_valid else None
-            ),
-            callbacks=self._build_callbacks(
-                n_epochs * n_batches,
-                bool(n_valid),
-                first_epoch=math.ceil(start * n_epochs - 1e-9) + 1,
-            ),
-            device=device,
-            verbose=max(0, int(self.verbose) - 1),
-        ).initialize()
-
-    def _build_callbacks(self, n_steps, validates, first_epoch):
-        callbacks = [("watch_loss", WatchLoss())]
-        if self.beta > 0:
-            callbacks.append(("train_kl", PassthroughScoring("train_kl", on_train=True)))
-            if validates:
-                callbacks.append(("valid_kl", PassthroughScoring("valid_kl")))
-        # One cycle ends at a rate of nearly 0, and with one step it also begins there.
-        if self.lr_schedule == "one_cycle" and n_steps >= 4:
-            # Not every optimizer has a momentum to cycle.
-            schedule = {"max_lr": self.lr, "total_steps": n_steps, "cycle_momentum": False}
-            callback = LRScheduler(OneCycleLR, step_every="batch", **schedule)
-            callbacks.append(("lr_schedule", callback))
-        elif self.lr_schedule == "cosine":
-            callback = LRScheduler(CosineAnnealingLR, step_every="batch", T_max=n_steps)
-            callbacks.append(("lr_schedule", callback))
-        if validates:
-            stopping = {"patience": self.n_iter_no_change, "load_best": True, "first": first_epoch}
-            sink = print if self.verbose > 1 else noop
-            callbacks.append(("early_stopping", EarlyStopping(**stopping, sink=sink)))
-        if self.verbose:
-            callbacks.append(("progress_bar", ProgressBar()))
-        # Copies, since a callback changes while it runs.
-        return callbacks + deepcopy(list(self.callbacks or []))
-
-    def _code_shape(self):
-        if not self._architecture["spatial_latent"]:
-            return (self.latent_dim_,)
-        height, width = code_map_shape(self._architecture["image_shape"], self.channels_)
-        return (self.latent_dim_ // (height * width), height, width)
-
-    def _inference_batch(self):
-        n_pixels = math.prod(self._architecture["image_shape"])
-        return max(1, min(_INFERENCE_BATCH, _INFERENCE_PIXELS // n_pixels))
-
-    def _encode(self, X):
-        module = self.net_.module_
-
-        def codes(batch):
-            return module.encode(unit_images(batch, module.image_shape))[0].float()
-
-        Z = np.empty((len(X), self.latent_dim_), dtype=np.float32)
-        return apply_in_batches(
-            codes, X, out=Z, batch_size=self._inference_batch(), device=self.device_
-        )
-
-    def _decode(self, Z, out):
-        module = self.net_.module_
-        as_bytes = out.dtype == np.uint8
-
-        def pixels(batch):
-            X = torch.sigmoid(module.decode(batch).float()).flatten(1)
-            return X.mul_(255).round_().to(torch.uint8) if as_bytes else X
-
-        return apply_in_batches(
-            pixels, Z, out=out, batch_size=self._inference_batch(), device=self.device_
-        )
-
-    def _make_net(self):
-        module = ConvAutoencoderNet(**self._architecture, amp=self.amp)
-        # The layout decides the last bits of a convolution, and must be that of training.
-        module.to(memory_format=torch.channels_last)
-        loss = PixelLoss(self.loss, self.beta)
-        return NeuralNet(module, loss, device=self.device_).initialize()

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from latentgen.networks._reconstruction import Code, ReconstructionModule
+
 
 def default_channels(image_shape):
     """Widths of the encoder stages, doubling until the longer side is at most 8 pixels.
@@ -25,13 +27,13 @@ def code_map_shape(image_shape, channels):
     return math.ceil(image_shape[1] / factor), math.ceil(image_shape[2] / factor)
 
 
-class ConvAutoencoderNet(nn.Module):
+class ConvAutoencoderNet(ReconstructionModule):
     """Strided convolutions down to a code and back up to pixel logits.
 
-    Each encoder stage is a 4 x 4 convolution of stride 2, batch normalisation and ReLU, each
+    Each encoder stage is a 4 x 4 convolution of stride 2, batch normalization and ReLU, each
     decoder stage its transpose as in DCGAN (Radford et al. 2016, section 3). The last one is a
     3 x 3 convolution with a pixel shuffle (Shi et al. 2016, section 2.2), which is faster than
-    a transposed convolution to few channels. Sides that are no multiple of ``2 **
+    a transposed convolution to few channels. Sides that are not multiples of ``2 **
     len(channels)`` are padded by repeating the border and cropped again.
 
     Parameters
@@ -46,12 +48,14 @@ class ConvAutoencoderNet(nn.Module):
         Make the code a map by 1 x 1 convolutions instead of a vector by dense layers.
     variational : bool
         Give mean and log-variance of the code.
-    amp : bool
-        Compute in bfloat16 where that is safe.
     masked : bool
         Make the encoder ready for images with hidden patches: one more input channel says where
-        they are, and group normalisation takes the place of batch normalisation, whose statistics
+        they are, and group normalization takes the place of batch normalization, whose statistics
         of masked images would not be those of whole ones.
+    amp : bool
+        Compute in bfloat16 where that is safe.
+    **objective : dict
+        ``loss``, ``beta`` and ``flip`` of `ReconstructionModule`.
     """
 
     def __init__(
@@ -59,122 +63,101 @@ class ConvAutoencoderNet(nn.Module):
         image_shape,
         latent_dim,
         channels,
-        spatial_latent,
-        variational,
-        amp=False,
+        spatial_latent=False,
+        variational=False,
         masked=False,
+        *,
+        amp=False,
+        **objective,
     ):
-        super().__init__()
-        self.image_shape = tuple(image_shape)
-        self.spatial_latent = spatial_latent
-        self.variational = variational
-        self.amp = amp
-        self.masked = masked
         height, width = code_map_shape(image_shape, channels)
+        area = height * width
+        code_shape = (latent_dim // area, height, width) if spatial_latent else (latent_dim,)
+        super().__init__(image_shape, code_shape, **objective)
+        self.variational = variational
+        self.masked = masked
+        self.amp = amp
         factor = self.stride = 2 ** len(channels)
         self.padding = (0, width * factor - image_shape[2], 0, height * factor - image_shape[1])
-        n_outputs = latent_dim * (2 if variational else 1)
 
         widths = (image_shape[0] + masked, *channels)
         norm = _group_norm if masked else nn.BatchNorm2d
-        down = [_stage(nn.Conv2d, *pair, norm) for pair in zip(widths, channels, strict=False)]
-        up = [
-            _stage(nn.ConvTranspose2d, *pair)
-            for pair in zip(channels[:0:-1], channels[-2::-1], strict=True)
-        ]
-        last = channels[-1]
+        self.encoder_stages = nn.Sequential(
+            *(_stage(nn.Conv2d, *pair, norm) for pair in zip(widths, channels, strict=False))
+        )
+        last, n_outputs = channels[-1], latent_dim * (2 if variational else 1)
         if spatial_latent:
-            area = height * width
-            self.code_shape = (latent_dim // area, height, width)
-            to_code = [nn.Conv2d(last, n_outputs // area, 1), nn.Flatten()]
-            from_code = [
-                nn.Unflatten(1, (latent_dim // area, height, width)),
-                nn.Conv2d(latent_dim // area, last, 1),
-            ]
+            self.code_layer = nn.Conv2d(last, n_outputs // area, 1)
+            self.first_layer = nn.Conv2d(code_shape[0], last, 1)
         else:
-            self.code_shape = (latent_dim,)
-            to_code = [nn.Flatten(), nn.Linear(last * height * width, n_outputs)]
-            from_code = [
-                nn.Linear(latent_dim, last * height * width),
-                nn.Unflatten(1, (last, height, width)),
+            self.code_layer = nn.Linear(last * area, n_outputs)
+            self.first_layer = nn.Linear(latent_dim, last * area)
+        self.first_map = (last, height, width)
+        up = zip(channels[:0:-1], channels[-2::-1], strict=True)
+        self.decoder_stages = nn.ModuleList(
+            [
+                nn.Sequential(nn.BatchNorm2d(last), nn.ReLU()),
+                *(_stage(nn.ConvTranspose2d, *pair) for pair in up),
             ]
-        self.encoder = nn.Sequential(*down, *to_code)
-        self.decoder = nn.Sequential(
-            *from_code,
-            nn.BatchNorm2d(last),
-            nn.ReLU(),
-            *up,
-            nn.Conv2d(channels[0], 4 * image_shape[0], 3, padding=1),
-            nn.PixelShuffle(2),
+        )
+        self.output_layer = nn.Sequential(
+            nn.Conv2d(channels[0], 4 * image_shape[0], 3, padding=1), nn.PixelShuffle(2)
         )
 
-    def pad(self, X):
+    def pad(self, x):
         """Repeat the border of whole images until the sides are multiples of the stride.
 
         Other images pass as they are.
         """
-        whole = X.shape[2:] == self.image_shape[1:]
-        return F.pad(X, self.padding, mode="replicate") if whole and any(self.padding) else X
+        whole = x.shape[2:] == self.image_shape[1:]
+        return F.pad(x, self.padding, mode="replicate") if whole and any(self.padding) else x
 
-    def encode(self, X, mask=None):
+    def encode(self, x, mask=None):
         """Map pixels in [0, 1] to the code's mean and log-variance or None, (B, latent_dim).
 
-        `X` is (B, C, H, W); with `spatial_latent` any other sides that are multiples of the
+        `x` is (B, C, H, W); with codes that are maps any other sides that are multiples of the
         stride are possible too. `mask`, (B, 1, H, W), is 1 where pixels are hidden.
         """
-        X = self.pad(X)
+        x = self.pad(x)
         if self.masked:
-            mask = torch.zeros_like(X[:, :1]) if mask is None else self.pad(mask)
-            X = torch.cat([X, mask], dim=1)
-        with self._autocast(X):
-            output = self.encoder(X)
-        return output.chunk(2, dim=1) if self.variational else (output, None)
+            mask = torch.zeros_like(x[:, :1]) if mask is None else self.pad(mask)
+            x = torch.cat([x, mask], dim=1)
+        with self._autocast(x):
+            h = self.encoder_stages(x)
+            output = self.code_layer(h if len(self.code_shape) == 3 else h.flatten(1)).flatten(1)
+        return Code(*output.chunk(2, dim=1)) if self.variational else Code(output)
 
-    def draw_code(self, mean, log_variance):
-        """Draw a code in training (Kingma and Welling 2014, section 2.4), else give the mean."""
-        if log_variance is None or not self.training:
-            return mean
-        return mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-
-    def decode(self, Z):
+    def decode(self, z):
         """Map codes (B, latent_dim) to pixel logits (B, C, H, W)."""
-        with self._autocast(Z):
-            logits = self.decoder(Z)
+        logits = self._decode_stages(z.unflatten(1, self.code_shape))
         return logits[..., : self.image_shape[1], : self.image_shape[2]]
 
-    def decode_map(self, Z):
+    def decode_map(self, z):
         """Map code maps (B, channels, h, w) of any sides to logits of sides ``stride`` times that.
 
         Nothing is cropped.
         """
-        with self._autocast(Z):
-            return self.decoder[1:](Z)
+        return self._decode_stages(z)
 
-    def decoder_features(self, Z):
+    def decoder_features(self, z):
         """Outputs of the decoder's stages for codes (B, latent_dim), the coarsest first."""
         features = []
-        with self._autocast(Z):
-            for layer in self.decoder[:-2]:
-                Z = layer(Z)
-                # The first stage ends with its ReLU, each other is one layer of its own.
-                if isinstance(layer, nn.ReLU | nn.Sequential):
-                    features.append(Z)
+        self._decode_stages(z.unflatten(1, self.code_shape), features)
         return features
 
-    def forward(self, X):
-        """Reconstruct flat bytes or floats; gives target, logits, mean, log-variance."""
-        X = unit_images(X, self.image_shape)
-        mean, log_variance = self.encode(X)
-        return X, self.decode(self.draw_code(mean, log_variance)), mean, log_variance
+    def _decode_stages(self, z, features=None):
+        with self._autocast(z):
+            h = self.first_layer(z)
+            if len(self.code_shape) == 1:
+                h = h.unflatten(1, self.first_map)
+            for stage in self.decoder_stages:
+                h = stage(h)
+                if features is not None:
+                    features.append(h)
+            return self.output_layer(h)
 
-    def _autocast(self, X):
-        return torch.autocast(X.device.type, torch.bfloat16, enabled=self.amp)
-
-
-def unit_images(X, image_shape):
-    """Turn flat bytes or floats into float32 images in [0, 1]."""
-    X = X.float() / 255 if X.dtype == torch.uint8 else X.float().clamp(0, 1)
-    return X.view(-1, *image_shape).contiguous(memory_format=torch.channels_last)
+    def _autocast(self, x):
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp)
 
 
 def _stage(convolution, n_in, n_out, norm=nn.BatchNorm2d):

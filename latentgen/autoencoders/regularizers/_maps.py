@@ -6,82 +6,15 @@ import math
 from numbers import Integral, Real
 
 import torch
-from sklearn.base import BaseEstimator, clone
-from sklearn.utils._param_validation import Interval, StrOptions
-from torch.nn import functional as F
+from sklearn.utils._param_validation import Interval
 
-_SHARE = [Interval(Real, 0, 1, closed="both")]
-# Ordinary steps must be left over: batch normalisation learns its statistics from them.
-_SHARE_OF_STEPS = [Interval(Real, 0, 1, closed="left")]
-_FIXED_WEIGHT = [Interval(Real, 0, None, closed="left")]
-_WEIGHT = [*_FIXED_WEIGHT, StrOptions({"adaptive"})]
-
-
-class LatentRegularizer(BaseEstimator):
-    """What `ConvAutoencoder` asks of a regulariser.
-
-    An implementer writes `_replace`, which may take the place of the ordinary pass of a training
-    step, or `_penalty`, which adds to its loss, or both; `_prepare` is called once in ``fit``, on
-    a copy. Networks that are to be trained along and then dropped go into ``heads_``.
-    """
-
-    needs_map = False
-    masks_images = False
-
-    @property
-    def replaces_steps(self):
-        """Whether some steps are the regularizer's own."""
-        return type(self)._replace is not LatentRegularizer._replace
-
-    _parameter_constraints: dict = {"start": _SHARE, "end": _SHARE, "weight": _WEIGHT}
-
-    @property
-    def _base_weight(self):
-        """Weight before any adaption."""
-        return self._published_weight if self.weight == "adaptive" else self.weight
-
-    def _is_active(self, progress):
-        """Whether the regulariser acts when `progress`, in [0, 1), of the training is done."""
-        return self.start <= progress < self.end and self._base_weight > 0
-
-    def _prepare(self, X, y, module, device):
-        """Check parameters and set attributes, such as ``heads_``, before training."""
-        self._validate_params()
-        if self.start >= self.end:
-            raise ValueError(
-                f"'start' must be less than 'end' in {type(self).__name__}, got {self.start} and "
-                f"{self.end}."
-            )
-        self.heads_ = None
-
-    def _anchor(self, module):
-        """Weights at which gradients are measured: those of the encoder's last layer."""
-        return module.encoder[-2 if module.spatial_latent else -1].weight
-
-    def _replace(self, step):
-        """Set ``x``, ``z``, ``target``, ``logits`` and so on of a step, or give None."""
-
-    def _penalty(self, step):
-        """Give the loss to add, or None."""
-
-
-def check_regularizers(regularizers):
-    """Copies of regularisers, or an error if there is something else among them."""
-    for item in regularizers or ():
-        if not isinstance(item, LatentRegularizer):
-            raise TypeError(
-                "'regularizers' must be a list of regularizers of latentgen.autoencoders, got "
-                f"{item!r} in it. Use for example [ScaleEquivarianceRegularizer()]."
-            )
-    return [clone(item) for item in regularizers or ()]
-
-
-def resize(x, sides, antialias=False):
-    """Images or maps (B, C, h, w) with other sides, bilinear."""
-    if tuple(x.shape[2:]) == tuple(sides):
-        return x
-    return F.interpolate(x, tuple(sides), mode="bilinear", antialias=antialias)
-
+from latentgen.autoencoders.regularizers._base import (
+    FIXED_WEIGHT,
+    FRACTION,
+    FRACTION_OF_STEPS,
+    LatentRegularizer,
+    resize,
+)
 
 def dct_matrix(n):
     """Orthonormal DCT-II matrix (n, n), a frequency per row (Ahmed et al. 1974)."""
@@ -169,14 +102,14 @@ class EquivarianceRegularizer(LatentRegularizer):
 
     needs_map = True
     _parameter_constraints: dict = {
-        "p_eq": _SHARE_OF_STEPS,
-        "p_low": _SHARE_OF_STEPS,
+        "p_eq": FRACTION_OF_STEPS,
+        "p_low": FRACTION_OF_STEPS,
         "min_scale": [Interval(Real, 0, 1, closed="left"), None],
         "rotations": ["array-like"],
         "flips": ["boolean"],
         "antialias": ["boolean"],
         **LatentRegularizer._parameter_constraints,
-        "weight": _FIXED_WEIGHT,
+        "weight": FIXED_WEIGHT,
     }
 
     def __init__(
@@ -202,9 +135,9 @@ class EquivarianceRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def _prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device, seeds):
         """Settle the sides of scaled maps."""
-        super()._prepare(X, y, module, device)
+        super()._prepare(X, y, module, device, seeds)
         if not all(isinstance(turns, Integral) for turns in self.rotations):
             raise ValueError(
                 f"'rotations' must be whole quarter turns, got {self.rotations!r}. Use for example "
@@ -313,9 +246,9 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def _prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device, seeds):
         """Settle the sides of scaled maps."""
-        super()._prepare(X, y, module, device)
+        super()._prepare(X, y, module, device, seeds)
         sides = module.code_shape[1:]
         scaled = [tuple(math.ceil(side / m) for side in sides) for m in (2, 4)]
         self.sides_ = [pair for pair in scaled if min(pair) >= 2 and pair != sides]
@@ -332,7 +265,7 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
         target = resize(image, [side * step.module.stride for side in sides]).clamp(0, 1)
         with step.fixed_statistics():
             logits = step.module.decode_map(resize(step.z, sides))
-        return step.criterion.reconstruction(target, logits)
+        return step.reconstruction(target, logits)
 
 
 class HighFrequencyCut(LatentRegularizer):
@@ -386,7 +319,7 @@ class HighFrequencyCut(LatentRegularizer):
 
     needs_map = True
     _published_weight = 0.25
-    _parameter_constraints: dict = {"min_kept": _SHARE, **LatentRegularizer._parameter_constraints}
+    _parameter_constraints: dict = {"min_kept": FRACTION, **LatentRegularizer._parameter_constraints}
 
     def __init__(self, *, min_kept=0.25, start=0.0, end=1.0, weight=0.25):
         self.min_kept = min_kept
@@ -400,7 +333,7 @@ class HighFrequencyCut(LatentRegularizer):
         target = low_pass(step.module.pad(step.x), kept).clamp(0, 1)
         with step.fixed_statistics():
             logits = step.module.decode_map(low_pass(step.z, kept))
-        return step.criterion.reconstruction(target, logits)
+        return step.reconstruction(target, logits)
 
 
 class NoiseAugmentedDecoding(LatentRegularizer):
@@ -449,9 +382,9 @@ class NoiseAugmentedDecoding(LatentRegularizer):
 
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="left")],
-        "p": _SHARE_OF_STEPS,
+        "p": FRACTION_OF_STEPS,
         **LatentRegularizer._parameter_constraints,
-        "weight": _FIXED_WEIGHT,
+        "weight": FIXED_WEIGHT,
     }
 
     def __init__(self, *, sigma=0.1, p=0.5, start=0.0, end=1.0, weight=1.0):

@@ -6,18 +6,19 @@ import math
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
-from skorch import NeuralNet
 from torch import nn
 from torch.nn import functional as F
 
-from latentgen.autoencoders._training import PixelLoss, PixelRows, already_collated
-from latentgen.networks._conv import ConvAutoencoderNet, unit_images
+from latentgen.networks._conv import ConvAutoencoderNet
+from latentgen.networks._reconstruction import unit_images
+from latentgen.training import NetworkMixin
+from latentgen.training._random import DrawFrom, make_generator
 
 _N_ORIENTATIONS = 8
-_EPOCHS, _BATCH, _LR = 3, 128, 0.002
 _NOISE = 0.3
 
 
@@ -72,40 +73,54 @@ class LocalMoments(nn.Module):
 class _Classifier(nn.Module):
     """Encoder stages and a linear layer."""
 
+    draws_by_itself = False
+
     def __init__(self, stages, image_shape, n_features, n_classes):
         super().__init__()
         self.stages, self.image_shape = stages, image_shape
         self.head = nn.Linear(n_features, n_classes)
 
-    def forward(self, X):
-        return self.head(self.stages(unit_images(X, self.image_shape)).flatten(1))
+    def loss(self, batch, *, progress, generator, stage):
+        x = unit_images(batch[0], self.image_shape)
+        return F.cross_entropy(self.head(self.stages(x).flatten(1)), batch[1]), {}
 
 
 class _Denoiser(nn.Module):
     """An autoencoder that sees noisy images."""
 
+    draws_by_itself = False
+
     def __init__(self, network):
         super().__init__()
         self.network = network
 
-    def forward(self, X):
-        clean, network = unit_images(X, self.network.image_shape), self.network
-        mean, _ = network.encode(clean + _NOISE * torch.randn_like(clean))
-        return clean, network.decode(mean), mean, None
+    def loss(self, batch, *, progress, generator, stage):
+        clean = unit_images(batch[0], self.network.image_shape)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        code = self.network.encode(clean + _NOISE * noise)
+        return self.network.reconstruction(clean, self.network.decode(code.mean)), {}
 
 
-class _LabelledRows(PixelRows):
-    """Rows of pixels with class numbers."""
+class _FeatureModel(NetworkMixin, BaseEstimator):
+    """Trains one of the two; settings of its own, whatever those of the autoencoder are."""
 
-    def __init__(self, X, y):
-        super().__init__(X)
-        self.y = torch.from_numpy(y)
+    max_epochs = 3
+    batch_size = 128
+    lr = 0.002
+    lr_schedule = "constant"
 
-    def __getitems__(self, indices):
-        return super().__getitems__(indices)[0], self.y[indices]
+    def __init__(self, module, device, seed):
+        self.module, self.device, self.random_state = module, device, seed
+
+    def _make_module(self):
+        return self.module
+
+    def fit(self, X, y=None):
+        self._train_network(X, y, design={})
+        return self
 
 
-def build_features(model, X, y, module, device):
+def build_features(model, X, y, module, device, seeds):
     """A frozen module in eval mode that turns images (B, C, H, W) into maps of features.
 
     Parameters
@@ -118,13 +133,15 @@ def build_features(model, X, y, module, device):
     module : ConvAutoencoderNet
         What is to be trained; the networks here have its image shape and widths.
     device : str
+    seeds : tuple of int
+        For the networks that are trained here.
     """
     if model == "hog":
         features = HOG(module.stride)
     elif model == "moments":
         features = LocalMoments(module.stride)
     elif model in ("dae", "classifier"):
-        features = _train_stages(model, X, y, module, device)
+        features = _train_stages(model, X, y, module, device, seeds)
     else:
         _refuse_judges(model)
         features = model
@@ -149,14 +166,14 @@ def _refuse_judges(model):
             )
 
 
-def _train_stages(kind, X, y, module, device):
+def _train_stages(kind, X, y, module, device, seeds):
     """Train a small network of the same stages, and give the stages."""
-    widths = [stage[0].out_channels for stage in module.encoder if isinstance(stage, nn.Sequential)]
-    network = ConvAutoencoderNet(module.image_shape, 32, widths, False, False)
-    stages = nn.Sequential(_Pad(network), *network.encoder[: len(widths)])
-    if kind == "dae":
-        net, data, loss = _Denoiser(network), PixelRows(X), PixelLoss("bce", 0.0)
-    else:
+    widths = [stage[0].out_channels for stage in module.encoder_stages]
+    with DrawFrom(make_generator("cpu", *seeds)):
+        network = ConvAutoencoderNet(module.image_shape, 32, widths)
+    stages = nn.Sequential(_Pad(network), network.encoder_stages)
+    net, numbers = _Denoiser(network), None
+    if kind == "classifier":
         if y is None:
             raise ValueError(
                 "feature_model='classifier' needs class labels, got y=None. Pass them to 'fit', "
@@ -166,23 +183,13 @@ def _train_stages(kind, X, y, module, device):
         check_consistent_length(X, y)
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
-        n_features = network.encoder[-1].in_features
-        net = _Classifier(stages, module.image_shape, n_features, len(classes))
-        data, loss = _LabelledRows(X, numbers.astype(np.int64)), nn.CrossEntropyLoss()
-    NeuralNet(
-        net,
-        loss,
-        optimizer=torch.optim.Adam,
-        lr=_LR,
-        max_epochs=_EPOCHS,
-        batch_size=min(_BATCH, len(X)),
-        iterator_train__shuffle=True,
-        iterator_train__drop_last=True,
-        iterator_train__collate_fn=already_collated,
-        train_split=None,
-        device=device,
-        verbose=0,
-    ).fit(data)
+        numbers = numbers.astype(np.int64)
+        with DrawFrom(make_generator("cpu", *seeds, 1)):
+            net = _Classifier(
+                stages, module.image_shape, network.code_layer.in_features, len(classes)
+            )
+    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0] // 2)
+    _FeatureModel(net, device, seed).fit(X, numbers)
     return stages
 
 

@@ -10,8 +10,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.nn import functional as F
 
-from latentgen.autoencoders._features import build_features
-from latentgen.autoencoders._regularizers import _FIXED_WEIGHT, _SHARE, LatentRegularizer, resize
+from latentgen.autoencoders.regularizers._base import (
+    FIXED_WEIGHT,
+    FRACTION,
+    LatentRegularizer,
+    resize,
+)
+from latentgen.autoencoders.regularizers._feature_models import build_features
 
 _POSITIONS = 256
 
@@ -138,10 +143,10 @@ class MaskedAutoencodingObjective(LatentRegularizer):
     _parameter_constraints: dict = {
         "mask_ratio": [tuple, list],
         "patch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "masked_weight": _FIXED_WEIGHT,
+        "masked_weight": FIXED_WEIGHT,
         "targets": [tuple, list],
-        "target_weight": _FIXED_WEIGHT,
-        "decoder_only": _SHARE,
+        "target_weight": FIXED_WEIGHT,
+        "decoder_only": FRACTION,
         **LatentRegularizer._parameter_constraints,
     }
 
@@ -168,9 +173,9 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def _prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device, seeds):
         """Build the token of hidden pixels, the targets and the networks that predict them."""
-        super()._prepare(X, y, module, device)
+        super()._prepare(X, y, module, device, seeds)
         if len(self.mask_ratio) != 2 or not 0 <= self.mask_ratio[0] <= self.mask_ratio[1] <= 1:
             raise ValueError(
                 "'mask_ratio' must be two increasing numbers in [0, 1], got "
@@ -181,7 +186,10 @@ class MaskedAutoencodingObjective(LatentRegularizer):
                 raise ValueError(
                     f"'targets' must be 'hog', 'moments' or torch modules, got {target!r}."
                 )
-        self.features_ = [build_features(t, X, y, module, device) for t in self.targets]
+        self.features_ = [
+            build_features(target, X, y, module, device, (*seeds, number))
+            for number, target in enumerate(self.targets)
+        ]
         image = torch.zeros(2, *module.image_shape, device=device)
         with torch.no_grad():
             shapes = [features(image).shape[1:] for features in self.features_]
@@ -239,7 +247,7 @@ class MaskedAutoencodingObjective(LatentRegularizer):
         mask, self.mask_ = getattr(self, "mask_", None), None
         if mask is None:
             return None
-        loss = self.masked_weight * step.criterion.reconstruction(step.target, step.logits, mask)
+        loss = self.masked_weight * step.reconstruction(step.target, step.logits, mask)
         if self._late(step.progress) >= 0:
             return loss
         for features, head in zip(self.features_, self.heads_["predict"], strict=True):
@@ -340,10 +348,10 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
         self.end = end
         self.weight = weight
 
-    def _prepare(self, X, y, module, device):
+    def _prepare(self, X, y, module, device, seeds):
         """Train or freeze the feature model, and build the projection."""
-        super()._prepare(X, y, module, device)
-        self.features_ = build_features(self.feature_model, X, y, module, device)
+        super()._prepare(X, y, module, device, seeds)
+        self.features_ = build_features(self.feature_model, X, y, module, device, seeds)
         with torch.no_grad():
             n_features = self.features_(torch.zeros(2, *module.image_shape, device=device)).shape[1]
         self.heads_ = nn.Conv2d(module.code_shape[0], n_features, 1)
@@ -426,7 +434,7 @@ class LatentPerceptualLoss(LatentRegularizer):
 
     def _anchor(self, module):
         """Weights of the first layer of the decoder."""
-        return module.decoder[1 if module.spatial_latent else 0].weight
+        return module.first_layer.weight
 
     def _penalty(self, step):
         """Distance of decoder features with noise and without."""

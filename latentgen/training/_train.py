@@ -1,0 +1,177 @@
+"""Training of the network of an estimator, from its parameters to its fitted attributes."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+from functools import partial
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from skorch.dataset import ValidSplit
+
+from latentgen.training._callbacks import build_callbacks
+from latentgen.training._checkpoint import Checkpoint, digest_training, read_checkpoint
+from latentgen.training._clock import Clock
+from latentgen.training._data import Rows, already_collated
+from latentgen.training._inference import resolve_device
+from latentgen.training._net import TrainingNet
+from latentgen.training._random import DrawFrom, draw_seed, make_generator
+
+# What batch_size='auto' aims at, and its least value.
+_STEPS_PER_EPOCH, _LEAST_BATCH = 50, 16
+_OPTIMIZERS = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+# Parameters that do not decide the result of a training.
+_WITHOUT_EFFECT = ("callbacks", "checkpoint", "device", "n_jobs", "verbose", "warm_start")
+# What each stream of random numbers is for.
+_WEIGHTS, _SHUFFLING, _DRAWS, _SPLIT, _MORE = range(5)
+
+
+def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, first_epoch):
+    """Train the network of an estimator; see `NetworkMixin._train_network`."""
+    device = resolve_device(estimator.device)
+    if estimator.verbose:
+        print(f"[{type(estimator).__name__}] device={device!r}")
+    history = estimator.history_ if go_on else []
+    seed = draw_seed(check_random_state(estimator.random_state) if rng is None else rng)
+    saved = checkpoint = None
+    if estimator.checkpoint is not None and n_epochs is None:
+        weights = estimator.net_.module_.state_dict() if go_on else {}
+        weights = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+        digests = digest_training(_decisive(estimator), X, y, weights=weights)
+        saved = read_checkpoint(estimator.checkpoint, digests)
+        seed = seed if saved is None else saved["seed"]
+        checkpoint = Checkpoint(estimator.checkpoint, digests, saved, seed)
+    # With the number of epochs in it, rows are shuffled anew when training goes on.
+    seeds = seed, len(history)
+    with DrawFrom(make_generator("cpu", *seeds, _WEIGHTS)):
+        module = estimator._make_module(**design)
+    if go_on:
+        module.load_state_dict(estimator.net_.module_.state_dict())
+    module.to(device)
+    estimator._prepare_module(module, X, y, device, (*seeds, _MORE))
+    net = build_net(
+        estimator,
+        module,
+        device,
+        len(X),
+        n_epochs or estimator.max_epochs,
+        seeds=seeds,
+        stages=stages,
+        first_epoch=first_epoch,
+        checkpoint=checkpoint,
+    )
+    n_left = net.max_epochs
+    if saved is not None:
+        n_left = 0 if saved["finished"] else n_left - len(saved["history"])
+    net.partial_fit(Rows(X, y), epochs=n_left)
+    estimator._strip_module(net.module_)
+    net.module_.eval()
+    estimator.net_, estimator.device_ = net, device
+    estimator.history_ = history + epoch_rows(net.history, len(history) + 1)
+    estimator.n_iter_ = len(estimator.history_)
+
+
+def _decisive(estimator):
+    """Parameters that decide the result of a training."""
+    return {
+        name: value
+        for name, value in estimator.get_params(deep=False).items()
+        if name not in _WITHOUT_EFFECT and not isinstance(value, np.random.RandomState)
+    }
+
+
+def build_net(
+    estimator, module, device, n_samples, n_epochs, *, seeds, stages, first_epoch, checkpoint
+):
+    """Set up skorch; schedules need to know the number of steps ahead."""
+    n_valid = math.ceil(estimator.validation_fraction * n_samples)
+    n_train = n_samples - n_valid
+    if n_train < 2:
+        raise ValueError(
+            f"validation_fraction={estimator.validation_fraction} leaves {n_train} of {n_samples} "
+            "images for training, at least 2 are needed."
+        )
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        batch_size = min(max(_LEAST_BATCH, n_train // _STEPS_PER_EPOCH), estimator._largest_batch)
+    # A small last batch would be noisy, and of one row nothing for batch normalization.
+    drop_last = n_train > batch_size
+    n_steps = n_epochs * (n_train // batch_size if drop_last else 1)
+    split_seed = int(np.random.SeedSequence((*seeds, _SPLIT)).generate_state(1)[0])
+    settings = {
+        "optimizer": _OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
+        "lr": estimator.lr,
+        "max_epochs": n_epochs,
+        "batch_size": batch_size,
+        "iterator_train__shuffle": True,
+        "iterator_train__drop_last": drop_last,
+        "iterator_train__collate_fn": already_collated,
+        "iterator_train__generator": make_generator("cpu", *seeds, _SHUFFLING),
+        "iterator_valid__collate_fn": already_collated,
+        # Iterators draw a seed for worker processes, also where there are none.
+        "iterator_valid__generator": make_generator("cpu", *seeds, _SPLIT),
+        "train_split": (
+            ValidSplit(estimator.validation_fraction, random_state=split_seed) if n_valid else None
+        ),
+        "verbose": max(0, int(estimator.verbose) - 1),
+    }
+    if estimator.weight_decay is not None:
+        settings["optimizer__weight_decay"] = estimator.weight_decay
+    return TrainingNet(
+        module,
+        clock=Clock(n_steps, estimator.max_seconds, stages),
+        generator=make_generator(device, *seeds, _DRAWS),
+        seed=split_seed,
+        callbacks=build_callbacks(
+            n_steps=n_steps,
+            lr=estimator.lr,
+            lr_schedule=estimator.lr_schedule,
+            cycle_momentum=estimator._cycle_momentum,
+            grad_clip=estimator.grad_clip,
+            ema_decay=estimator.ema_decay,
+            patience=estimator.n_iter_no_change if n_valid else None,
+            first_epoch=first_epoch,
+            verbose=estimator.verbose,
+            checkpoint=checkpoint,
+            own=list(estimator.callbacks or ()),
+        ),
+        device=device,
+        **settings | (estimator.net_params or {}),
+    ).initialize()
+
+
+def epoch_rows(history, first):
+    """Epochs of a skorch history as plain rows, numbered from `first`."""
+    rows = []
+    for epoch, row in enumerate(history, start=first):
+        kept = {
+            name: float(value)
+            for name, value in row.items()
+            if name != "epoch"
+            and isinstance(value, Real)
+            and not name.endswith(("_best", "_batch_count"))
+        }
+        rows.append({"epoch": epoch, **kept})
+    return rows
+
+
+def restore_net(estimator, weights):
+    """Rebuild the net of an estimator from arrays."""
+    try:
+        estimator.device_ = resolve_device(estimator.device)
+    except ValueError:
+        estimator.device_ = "cpu"
+    # Initial weights are drawn, and thrown away.
+    with DrawFrom(make_generator("cpu", 0)):
+        module = estimator._make_module(**estimator._network_design)
+    # A copy, since a safetensors file may hand out read-only memory.
+    module.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+    net = TrainingNet(module, device=estimator.device_).initialize()
+    net.module_.eval()
+    return net
