@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import hashlib
+import io
 import json
 import platform
+import sys
 import warnings
+from collections import OrderedDict
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from zipfile import BadZipFile, ZipFile
+from operator import attrgetter
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -23,18 +27,21 @@ _META, _WEIGHTS, _STRUCTURE = "meta.json", "model.safetensors", "model.skops"
 _RECORDED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops", "safetensors", "hvrt")
 # Between the place of an estimator and the name of one of its weights.
 _SEPARATOR = ":"
+# What stands in a network for a tensor: a dict with this key, whose value is the tensor's place.
+_TENSOR = "latentgen.tensor"
 
-# Trusted beside what skops trusts and latentgen's own estimators: a frozen dataclass of a shape, a
-# number and the name of a dtype.
-_TRUSTED = frozenset(["latentgen.utils._images.ImageLayout"])
+# Trusted beside what skops trusts, latentgen's own estimators and torch's layers: a frozen
+# dataclass of a shape, a number and the name of a dtype.
+_TRUSTED = frozenset(["latentgen.utils.ImageLayout"])
 
 
 def save_model(estimator, path):
     """Save an estimator, fitted or not, to one file.
 
     The file is a zip archive of the network weights (safetensors), all the rest (skops, no
-    pickle) and a record of the versions it was made with. It is written under a temporary name
-    and put in place when complete, so that a failed save leaves an older file as it was.
+    pickle) and a record of the versions it was made with. latentgen's classes stand in it under
+    their public names. It is written under a temporary name and put in place when complete, so
+    that a failed save leaves an older file as it was.
 
     Parameters
     ----------
@@ -47,7 +54,7 @@ def save_model(estimator, path):
     Raises
     ------
     TypeError
-        If `estimator` is no estimator, or holds something that skops cannot save.
+        If `estimator` is not an estimator, or holds something that skops cannot save.
     FileNotFoundError
         If the folder of `path` does not exist.
     ImportError
@@ -57,8 +64,8 @@ def save_model(estimator, path):
     -----
     UserWarning
         If `load_model` will open the file only with ``trusted``, because the estimator holds
-        objects of types that are neither latentgen's nor trusted by skops: callbacks,
-        strategies or steps of your own.
+        objects of types that are neither latentgen's nor torch's layers nor trusted by skops:
+        callbacks, strategies, steps or torch modules of your own.
 
     See Also
     --------
@@ -69,6 +76,10 @@ def save_model(estimator, path):
     ``memory`` of pipelines is saved as None: a cache belongs to the machine, and a file must not
     say where pickles are read from. Weights are those of every nested estimator whose state has
     ``_weights``, a dict of arrays.
+
+    A `torch.nn.Module`, as a parameter or in a fitted state, is saved as the tree of its
+    attributes, with its tensors among the weights: parameters, buffers, what is shared between
+    layers, the training flag. Gradients and the device are not kept.
 
     Examples
     --------
@@ -89,18 +100,13 @@ def save_model(estimator, path):
             f"Expected a scikit-learn estimator, got {estimator!r} of type "
             f"{type(estimator).__name__}. Use numpy.save for arrays."
         )
-    weights = {}
-
-    def detach(place, estimator, state):
-        if isinstance(state.get("_weights"), dict):
-            for name, array in state.pop("_weights").items():
-                # Safetensors would write the memory of a view as it lies there.
-                weights[f"{place}{_SEPARATOR}{name}"] = np.ascontiguousarray(array)
-        return state
-
-    structure = _rebuild(estimator, detach)
+    weights, tensors = {}, {}
     try:
-        structure = skops.dumps(structure)
+        structure = _detach(estimator, weights, tensors)
+        structure = _with_public_names(skops.dumps(structure))
+        if tensors:
+            # What a module of the user's holds may go into a file and not come out of it.
+            skops.loads(structure, trusted=skops.get_untrusted_types(data=structure))
     except Exception as error:  # Types that skops does not know fail in their own ways.
         raise TypeError(
             f"{type(estimator).__name__} holds something that cannot be saved without pickle: "
@@ -113,7 +119,7 @@ def save_model(estimator, path):
             f"pass load_model(path, trusted={unknown}).",
             stacklevel=2,
         )
-    members = {_WEIGHTS: safetensors.save(weights), _STRUCTURE: structure}
+    members = {_WEIGHTS: safetensors.save(weights | tensors), _STRUCTURE: structure}
     meta = {
         "format_version": _FORMAT_VERSION,
         "estimator": type(estimator).__name__,
@@ -130,17 +136,17 @@ def save_model(estimator, path):
 def load_model(path, *, trusted=None):
     """Load an estimator from a file of `save_model`.
 
-    No code from the file is run. Objects are made only of latentgen's own estimators, of types
-    that skops trusts (scikit-learn's estimators, arrays, plain containers) and of those in
-    `trusted`.
+    No code from the file is run. Objects are made only of latentgen's own estimators, of torch's
+    layers (`torch.nn.Linear` and the like), of types that skops trusts (scikit-learn's estimators,
+    arrays, plain containers) and of those in `trusted`.
 
     Parameters
     ----------
     path : str or path-like
         File to read.
     trusted : list of str or type, default=None
-        Further types that the file may hold, such as your own callbacks. Trust only what you
-        know: loading calls methods of these types with values from the file.
+        Further types that the file may hold, such as your own callbacks or torch modules. Trust
+        only what you know: loading calls methods of these types with values from the file.
 
     Returns
     -------
@@ -150,7 +156,7 @@ def load_model(path, *, trusted=None):
     Raises
     ------
     ValueError
-        If the file is no model file, is damaged, has an unknown format version or holds types
+        If the file is not a model file, is damaged, has an unknown format version or holds types
         that are not trusted.
     FileNotFoundError
         If there is no such file.
@@ -209,54 +215,155 @@ def load_model(path, *, trusted=None):
         raise ValueError(f"'{path}' cannot be turned into a model: {error}") from error
 
 
-def _rebuild(value, change, place="", done=None):
-    """Copy nested estimators with changed states; share everything else.
+def _detach(estimator, weights, tensors):
+    """Copy an estimator without its arrays of weights and tensors, and collect these by place."""
 
-    `change` takes the place of an estimator such as ``/steps/0/1``, the estimator and its state,
-    and returns the state of the copy.
-    """
-    done = {} if done is None else done
-    if isinstance(value, BaseEstimator):
-        if id(value) not in done:
-            state = value.__getstate__()
-            state = {
-                name: _rebuild(item, change, f"{place}/{name}", done)
-                for name, item in state.items()
-            }
-            if isinstance(value, Pipeline):
-                state["memory"] = None
-            done[id(value)] = type(value).__new__(type(value))
-            done[id(value)].__setstate__(change(place, value, state))
-        return done[id(value)]
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        copy = np.empty_like(value)
-        for index in np.ndindex(value.shape):
-            copy[index] = _rebuild(value[index], change, f"{place}/{index}", done)
-        return copy
-    if type(value) in (list, tuple):
-        items = enumerate(value)
-        return type(value)(_rebuild(item, change, f"{place}/{i}", done) for i, item in items)
-    if type(value) is dict:
-        return {key: _rebuild(item, change, f"{place}/{key}", done) for key, item in value.items()}
-    return value
+    def change(place, value, state):
+        if isinstance(state.get("_weights"), dict):
+            for name, array in state.pop("_weights").items():
+                # Safetensors would write the memory of a view as it lies there.
+                weights[f"{place}{_SEPARATOR}{name}"] = np.asarray(array, order="C")
+        return state
+
+    def replace(place, value):
+        if not _is_torch(value, "Tensor"):
+            return value
+        import torch
+
+        if type(value) not in (torch.Tensor, torch.nn.Parameter):
+            raise TypeError(f"a tensor of type {type(value).__name__} at '{place}'.")
+        array = value.detach().cpu()
+        if value.dtype is torch.bfloat16:  # NumPy has no such numbers, so their bits are kept.
+            array = array.view(torch.int16)
+        tensors[f"{place}{_SEPARATOR}"] = np.asarray(array.numpy(), order="C")
+        return {
+            _TENSOR: place,
+            "dtype": str(value.dtype).removeprefix("torch."),
+            "parameter": isinstance(value, torch.nn.Parameter),
+            "requires_grad": value.requires_grad,
+        }
+
+    return _rebuild(estimator, change, replace)
 
 
 def _attach(model, arrays):
-    """Give nested estimators their weights back."""
-    weights = {}
+    """Give nested estimators their weights and networks their tensors back."""
+    weights, tensors = {}, {}
     for name, array in arrays.items():
-        place, _, name = name.partition(_SEPARATOR)
-        weights.setdefault(place, {})[name] = array
+        place, _, name = name.rpartition(_SEPARATOR)
+        if name:
+            weights.setdefault(place, {})[name] = array
+        else:
+            tensors[place] = array
 
-    def attach(place, estimator, state):
+    def change(place, value, state):
         if place in weights:
             state["_weights"] = weights.pop(place)
         return state
 
-    model = _rebuild(model, attach)
+    def replace(place, value):
+        if type(value) is not dict or _TENSOR not in value:
+            return value
+        import torch
+
+        # A copy, since a safetensors file may hand out read-only memory.
+        tensor = torch.tensor(tensors[value[_TENSOR]])
+        if value["dtype"] == "bfloat16":
+            tensor = tensor.view(torch.bfloat16)
+        if value["parameter"]:
+            return torch.nn.Parameter(tensor, requires_grad=value["requires_grad"])
+        return tensor.requires_grad_(value["requires_grad"])
+
+    model = _rebuild(model, change, replace)
     if weights:
         raise ValueError(f"there is no estimator for the weights of {sorted(weights)}.")
     return model
+
+
+def _rebuild(value, change, replace, place="", done=None):
+    """Copy nested estimators and torch modules with changed states; share everything else.
+
+    `change` takes the place of an estimator such as ``/steps/0/1``, the estimator and its state,
+    and returns the state of the copy. `replace` takes the place of any value and the value, and
+    returns the value or another one. What stands in two places is copied or replaced once.
+    """
+    done = {} if done is None else done
+    if id(value) in done:
+        return done[id(value)][1]
+
+    def rebuild(items):
+        return {key: _rebuild(item, change, replace, f"{place}/{key}", done) for key, item in items}
+
+    replaced = replace(place, value)
+    if replaced is not value:
+        # With the value itself, so that no other object gets its id.
+        done[id(value)] = value, replaced
+        return replaced
+    if isinstance(value, BaseEstimator) or _is_torch(value, "nn.Module"):
+        state = rebuild(value.__getstate__().items())
+        if isinstance(value, Pipeline):
+            state["memory"] = None
+        if isinstance(value, BaseEstimator):
+            state = change(place, value, state)
+        copy = type(value).__new__(type(value))
+        copy.__setstate__(state)
+        done[id(value)] = value, copy
+        return copy
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        copy = np.empty_like(value)
+        for index, item in rebuild(np.ndenumerate(value)).items():
+            copy[index] = item
+        return copy
+    if type(value) in (list, tuple):
+        return type(value)(rebuild(enumerate(value)).values())
+    if type(value) in (dict, OrderedDict):
+        return type(value)(rebuild(value.items()))
+    return value
+
+
+def _is_torch(value, name):
+    """Whether a value is an instance of ``torch.Tensor`` or ``torch.nn.Module``.
+
+    Without torch imported there is none, and it need not be imported to know that.
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, attrgetter(name)(torch))
+
+
+def _with_public_names(structure):
+    """Skops data with latentgen's classes under their public names.
+
+    Files of the package may then be renamed without a loss: a file of models names only what
+    ``__all__`` promises. The table of names is compressed, which makes small models a fifth of
+    the size.
+    """
+
+    def rename(item):
+        module, name = item.get("__module__"), item.get("__class__")
+        if isinstance(module, str) and module.partition(".")[0] == "latentgen":
+            item["__module__"] = _public_home(module, name)
+        return item
+
+    public = io.BytesIO()
+    with ZipFile(io.BytesIO(structure)) as old, ZipFile(public, "w") as new:
+        for name in old.namelist():
+            data, compression = old.read(name), ZIP_STORED
+            if name == "schema.json":
+                data = json.dumps(json.loads(data, object_hook=rename))
+                compression = ZIP_DEFLATED
+            new.writestr(name, data, compression)
+    return public.getvalue()
+
+
+def _public_home(module, name):
+    """First of the packages above a class that offers it, or its module if none does."""
+    parts = module.split(".")
+    found = getattr(import_module(module), name)
+    for end in range(1, len(parts) + 1):
+        home = import_module(".".join(parts[:end]))
+        if name in getattr(home, "__all__", ()) and getattr(home, name) is found:
+            return home.__name__
+    return module
 
 
 def _untrusted_types(skops, structure, trusted):
@@ -264,28 +371,51 @@ def _untrusted_types(skops, structure, trusted):
     return [
         name
         for name in skops.get_untrusted_types(data=structure)
-        if name not in trusted and name not in _TRUSTED and not _is_own_estimator(name)
+        if not (
+            name in trusted or name in _TRUSTED or _is_own_estimator(name) or _is_torch_layer(name)
+        )
     ]
 
 
 def _is_own_estimator(name):
-    """Whether a name is an estimator class where latentgen defines it.
+    """Whether a name is the public name of an estimator class of latentgen.
 
     A prefix would not do: ``latentgen.persistence.import_module`` is a function that a file must
     not get hold of.
     """
-    module, _, cls = name.rpartition(".")
-    if module.partition(".")[0] != "latentgen":
+    module, _, name = name.rpartition(".")
+    root, *rest = module.split(".")
+    if root != "latentgen" or any(part.startswith("_") for part in rest):
         return False
-    try:
-        found = getattr(import_module(module), cls)
-    except (ImportError, AttributeError):
-        return False
+    found = _find_class(module, name)
     return (
-        isinstance(found, type)
+        found is not None
         and issubclass(found, BaseEstimator)
-        and (found.__module__, found.__qualname__) == (module, cls)
+        and found.__module__.partition(".")[0] == "latentgen"
+        and name in getattr(import_module(module), "__all__", ())
     )
+
+
+def _is_torch_layer(name):
+    """Whether a name is a module class of torch where torch defines it."""
+    module, _, name = name.rpartition(".")
+    if not module.startswith("torch.nn.modules."):
+        return False
+    found = _find_class(module, name)
+    return (
+        found is not None
+        and issubclass(found, import_module("torch.nn").Module)
+        and found.__module__ == module
+    )
+
+
+def _find_class(module, name):
+    """The class of that name, or None."""
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return None
+    return found if isinstance(found, type) and found.__name__ == name else None
 
 
 def _installed_versions():

@@ -18,21 +18,40 @@ FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*
 
 # The command line and what belongs to it.
 TOP = ["cli", "__main__", "_commands", "_console", "_demo"]
-# Part of the package: the other parts that it may import. None stands for all.
+# Part of the package: the parts that it may import, itself included. None stands for all.
 ALLOWED = {
     "__init__": {"_version"},
     "_version": set(),
-    "utils": {"utils"},
+    "exceptions": set(),
+    "utils": {"utils", "exceptions"},
     "networks": {"networks"},
-    "base": {"utils"},
-    "autoencoders": {"autoencoders", "base", "utils", "networks"},
-    "samplers": {"samplers", "base", "utils", "networks"},
-    "metrics": {"metrics", "utils"},
-    "datasets": {"datasets", "utils"},
-    "pipeline": {"base", "utils"},
-    "persistence": {"_version", "base", "utils", "metrics"},
-    "model_selection": {"model_selection", "base", "utils", "metrics"},
-    "inspection": {"inspection", "base", "utils", "metrics"},
+    "base": {"exceptions", "utils"},
+    "training": {"training", "exceptions", "utils", "networks"},
+    "preprocessing": {"preprocessing", "exceptions", "utils", "networks"},
+    "autoencoders": {
+        "autoencoders",
+        "base",
+        "exceptions",
+        "utils",
+        "networks",
+        "training",
+        "preprocessing",
+    },
+    "samplers": {
+        "samplers",
+        "base",
+        "exceptions",
+        "utils",
+        "networks",
+        "training",
+        "preprocessing",
+    },
+    "metrics": {"metrics", "exceptions", "utils", "networks", "training"},
+    "datasets": {"datasets", "exceptions", "utils"},
+    "pipeline": {"base", "exceptions", "utils"},
+    "persistence": {"_version", "base", "exceptions", "utils", "metrics"},
+    "model_selection": {"base", "exceptions", "utils", "metrics"},
+    "inspection": {"inspection", "base", "exceptions", "utils", "metrics", "model_selection"},
     **dict.fromkeys(TOP),
 }
 # make_latent_pipeline fills in these two, when it is called.
@@ -41,9 +60,12 @@ INSIDE_FUNCTIONS = {"pipeline": {"autoencoders", "samplers"}}
 THIRD_PARTY = {
     "utils": {"torch"},
     "networks": {"torch"},
+    "training": {"torch", "skorch"},
+    "preprocessing": {"torch"},
     "autoencoders": {"torch", "skorch"},
     "samplers": {"torch", "skorch"},
     "metrics": {"torch", "skorch"},
+    "persistence": {"torch"},
     **{part: {"torch", "skorch", "threadpoolctl"} for part in TOP},
 }
 ALWAYS = {"numpy", "scipy", "sklearn", "joblib"}
@@ -122,6 +144,12 @@ def test_imports_keep_to_the_table(file):
         ("metrics/_a.py", "def f():\n from latentgen.base import X", "must not import base"),
         ("networks/_a.py", "import numpy as np", "imports torch and nothing else"),
         ("utils/_a.py", "from latentgen.base import X", "must not import base"),
+        ("training/_a.py", "from latentgen.autoencoders import X", "must not import autoencoders"),
+        ("training/_a.py", "from latentgen.base import X", "must not import base"),
+        ("preprocessing/_a.py", "from latentgen.samplers import X", "must not import samplers"),
+        ("metrics/_a.py", "from latentgen.preprocessing import X", "must not import preproc"),
+        ("model_selection.py", "from latentgen.samplers import X", "must not import samplers"),
+        ("exceptions.py", "from latentgen.utils import x", "must not import utils"),
         ("base.py", "import torch", "must not import torch"),
         ("utils/_a.py", "from . import _images", "is relative"),
         ("pipeline.py", "from latentgen.samplers import X", "must not import samplers"),
@@ -144,6 +172,9 @@ def test_a_violation_is_found(file, source, message):
         ("samplers/_fast_hvrt.py", "def f():\n from hvrt import FastHVRT"),
         ("inspection/_a.py", "def f():\n import_optional('matplotlib.pyplot', extra='plot')"),
         ("cli.py", "from latentgen.autoencoders import X"),
+        ("utils/_a.py", "from latentgen.exceptions import X"),
+        ("samplers/_a.py", "from latentgen.training._net import X"),
+        ("training/_a.py", "import torch, skorch\nfrom latentgen.networks._a import X"),
     ],
 )
 def test_what_is_allowed_is_no_violation(file, source):
@@ -180,6 +211,7 @@ def test_samplers_without_a_network_load_no_torch():
     printed = run(
         "import sys\n"
         "from latentgen.samplers import ConditionalSampler, FastHVRTSampler\n"
+        "from latentgen import load_model, save_model\n"
         "print('torch' in sys.modules)\n"
         "from latentgen.samplers import DiffusionSampler, NormalizingFlowSampler\n"
         "print('torch' in sys.modules)"

@@ -1,1 +1,7 @@
 """What several subpackages need: image layouts, torch helpers, optional imports."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from latentgen.utils._images import ImageLayout
+
+__all__ = ["ImageLayout"]
