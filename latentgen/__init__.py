@@ -9,6 +9,7 @@ from latentgen._version import __version__
 
 _HOMES = {
     "ConvAutoencoder": "autoencoders",
+    "NetworkAutoencoder": "autoencoders",
     "ConditionalSampler": "samplers",
     "DiffusionSampler": "samplers",
     "EnsembleSampler": "samplers",

@@ -124,6 +124,13 @@ class NetworkMixin:
         )
         self._network_design = design
 
+    def _adopt_network(self, *, design):
+        """Take a network as it is made, without training."""
+        from latentgen.training._train import adopt_network
+
+        adopt_network(self, design)
+        self._network_design = design
+
     def _check_design(self, design):
         """Refuse to go on with a network of another form."""
         old = self._network_design

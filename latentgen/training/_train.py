@@ -161,6 +161,16 @@ def epoch_rows(history, first):
     return rows
 
 
+def adopt_network(estimator, design):
+    """Take the network of an estimator as it is made; see `NetworkMixin._adopt_network`."""
+    seed = draw_seed(check_random_state(estimator.random_state))
+    with DrawFrom(make_generator("cpu", seed, 0, _WEIGHTS)):
+        module = estimator._make_module(**design)
+    estimator.device_ = resolve_device(estimator.device)
+    estimator.net_ = _trained_net(module, estimator.device_)
+    estimator.history_, estimator.n_iter_ = [], 0
+
+
 def restore_net(estimator, weights):
     """Rebuild the net of an estimator from arrays."""
     try:
@@ -172,6 +182,10 @@ def restore_net(estimator, weights):
         module = estimator._make_module(**estimator._network_design)
     # A copy, since a safetensors file may hand out read-only memory.
     module.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
-    net = TrainingNet(module, device=estimator.device_).initialize()
+    return _trained_net(module, estimator.device_)
+
+
+def _trained_net(module, device):
+    net = TrainingNet(module, device=device).initialize()
     net.module_.eval()
     return net
