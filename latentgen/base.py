@@ -31,6 +31,8 @@ from latentgen.utils._neighbors import (
     neighbor_distances,
 )
 
+__all__ = ["BaseAutoencoder", "BaseSampler"]
+
 
 @contextmanager
 def keep_fitted_state_on_error(estimator):
