@@ -33,6 +33,8 @@ from latentgen.utils._neighbors import (
     neighbor_distances,
 )
 
+__all__ = ["BaseAutoencoder", "BaseSampler"]
+
 # Pixels that are scored at a time.
 _SCORE_VALUES = 2**22
 

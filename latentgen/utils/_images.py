@@ -16,7 +16,7 @@ _CHUNK_VALUES = 2**24
 class ImageLayout:
     """How images came in during ``fit``, so that images can go out the same way.
 
-    Attributes
+    Parameters
     ----------
     image_shape : tuple of int
         (C, H, W).
