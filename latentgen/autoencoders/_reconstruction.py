@@ -110,11 +110,9 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
 
     def _decode(self, Z, out):
         module = self.net_.module_
-        as_bytes = out.dtype == np.uint8
 
         def pixels(batch):
-            X = torch.sigmoid(module.decode(batch).float()).flatten(1)
-            return X.mul_(255).round_().to(torch.uint8) if as_bytes else X
+            return torch.sigmoid(module.decode(batch).float()).flatten(1)
 
         apply_in_batches(
             pixels, Z, out=out, batch_size=self._inference_batch(), device=self.device_

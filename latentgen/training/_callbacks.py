@@ -12,14 +12,12 @@ from skorch.utils import noop
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
-from latentgen.training._net import TrainingStopped
-
 # One cycle ends at a rate of nearly 0, and with one step it also begins there.
 _SHORTEST_CYCLE = 4
 
 
 class CountSteps(callbacks.Callback):
-    """Keep the clock, switch stages, and end the training when it has run out."""
+    """Keep the clock, and let the parameters of the stage learn."""
 
     def on_train_begin(self, net, **kwargs):
         self._stage = None
@@ -42,14 +40,6 @@ class CountSteps(callbacks.Callback):
     def on_train_end(self, net, **kwargs):
         if net.clock.stages:
             net.module_.requires_grad_(True)
-
-
-class StopOnTime(callbacks.Callback):
-    """End the training after the epoch in which the clock has run out."""
-
-    def on_epoch_end(self, net, **kwargs):
-        if net.clock.finished:
-            raise TrainingStopped
 
 
 class CheckLoss(callbacks.Callback):
@@ -86,6 +76,8 @@ class ScheduleRate(callbacks.Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
+            # As skorch's own schedules do.
+            net.history.record_batch("event_lr", net.optimizer_.param_groups[0]["lr"])
             self.move_to(net.clock)
 
     def move_to(self, clock):
@@ -241,7 +233,6 @@ def build_callbacks(
     # The state of an epoch is whole once all others have seen its end.
     if checkpoint is not None:
         last["checkpoint"] = checkpoint
-    last["stop_on_time"] = StopOnTime()
     others = []
     for item in own:
         name, callback = item if isinstance(item, tuple) else (None, item)

@@ -51,7 +51,8 @@ def apply_in_batches(function, *arrays, out, batch_size, device):
     Parameters
     ----------
     function : callable
-        Takes a tensor on `device` for each array, returns a tensor with as many rows.
+        Takes a tensor on `device` for each array, returns a tensor with as many rows. Pixels in
+        [0, 1] become bytes where `out` has bytes.
     *arrays : ndarray of shape (n, ...)
         Bytes stay bytes, integers stay integers, other numbers become float32.
     out : ndarray of shape (n, ...)
@@ -70,7 +71,10 @@ def apply_in_batches(function, *arrays, out, batch_size, device):
         for start in range(0, n, size):
             rows = slice(start, min(start + size, n))
             batch = [_as_tensor(array[rows], size).to(device) for array in arrays]
-            out[rows] = function(*batch)[: rows.stop - start].cpu().numpy()
+            values = function(*batch)[: rows.stop - start]
+            if out.dtype == np.uint8 and values.is_floating_point():
+                values = (values * 255).round_().to(torch.uint8)
+            out[rows] = values.cpu().numpy()
     return out
 
 

@@ -72,7 +72,7 @@ class TrainingNet(NeuralNet):
         return self
 
     def notify(self, method_name, **cb_kwargs):
-        """Call callbacks; those of skorch end a training by raising KeyboardInterrupt."""
+        """Call callbacks, which may end the training; those of skorch raise KeyboardInterrupt."""
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
@@ -83,6 +83,8 @@ class TrainingNet(NeuralNet):
             if "KeyboardInterrupt" not in innermost.tb_frame.f_code.co_names:
                 raise
             raise TrainingStopped from None
+        if method_name == "on_epoch_end" and self.clock.finished:
+            raise TrainingStopped
 
     def get_iterator(self, dataset, training=False):
         """Iterate over batches, in training until the clock has run out."""

@@ -33,7 +33,8 @@ def draw_seed(rng):
 
 def make_generator(device, *seeds):
     """Make a torch generator whose stream is that of some integers, on a device."""
-    state = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    # With their number, since NumPy does not count zeros at the end.
+    state = np.random.SeedSequence((len(seeds), *seeds)).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state) & (2**63 - 1))
 
 

@@ -100,9 +100,6 @@ def build_net(
     batch_size = estimator.batch_size
     if batch_size == "auto":
         batch_size = min(max(_LEAST_BATCH, n_train // _STEPS_PER_EPOCH), estimator._largest_batch)
-    # A small last batch would be noisy, and of one row nothing for batch normalization.
-    drop_last = n_train > batch_size
-    n_steps = n_epochs * (n_train // batch_size if drop_last else 1)
     split_seed = int(np.random.SeedSequence((*seeds, _SPLIT)).generate_state(1)[0])
     settings = {
         "optimizer": _OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
@@ -110,7 +107,8 @@ def build_net(
         "max_epochs": n_epochs,
         "batch_size": batch_size,
         "iterator_train__shuffle": True,
-        "iterator_train__drop_last": drop_last,
+        # A small last batch would be noisy, and of one row nothing for batch normalization.
+        "iterator_train__drop_last": n_train > batch_size,
         "iterator_train__collate_fn": already_collated,
         "iterator_train__generator": make_generator("cpu", *seeds, _SHUFFLING),
         "iterator_valid__collate_fn": already_collated,
@@ -123,6 +121,10 @@ def build_net(
     }
     if estimator.weight_decay is not None:
         settings["optimizer__weight_decay"] = estimator.weight_decay
+    settings |= estimator.net_params or {}
+    n_batches = n_train / settings.get("iterator_train__batch_size", settings["batch_size"])
+    rounded = math.floor if settings["iterator_train__drop_last"] else math.ceil
+    n_steps = settings["max_epochs"] * rounded(n_batches)
     return TrainingNet(
         module,
         clock=Clock(n_steps, estimator.max_seconds, stages),
@@ -130,7 +132,7 @@ def build_net(
         seed=split_seed,
         callbacks=build_callbacks(
             n_steps=n_steps,
-            lr=estimator.lr,
+            lr=settings["lr"],
             lr_schedule=estimator.lr_schedule,
             cycle_momentum=estimator._cycle_momentum,
             grad_clip=estimator.grad_clip,
@@ -142,7 +144,7 @@ def build_net(
             own=list(estimator.callbacks or ()),
         ),
         device=device,
-        **settings | (estimator.net_params or {}),
+        **settings,
     ).initialize()
 
 

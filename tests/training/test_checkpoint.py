@@ -1,0 +1,186 @@
+"""Resume: a training that was broken off ends with the bytes of one that was not."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from latentgen import ConvAutoencoder
+
+KILL = Path(__file__).with_name("_kill.py")
+
+
+class Boom(Exception):
+    pass
+
+
+class StopIn(Callback):
+    """Break off in an epoch, after some steps of it."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        if training and net.history[-1, "epoch"] == self.epoch:
+            raise Boom
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "checkpoint.pt"
+
+
+@pytest.fixture
+def autoencoder(path):
+    return ConvAutoencoder(
+        3, channels=(4,), max_epochs=5, batch_size=32, checkpoint=path, random_state=0
+    )
+
+
+def break_off(autoencoder, X, epoch=3):
+    with pytest.raises(Boom):
+        clone(autoencoder).set_params(callbacks=[StopIn(epoch)]).fit(X)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"beta": 1.0, "flip": "both"},
+        {"ema_decay": 0.9, "validation_fraction": 0.25},
+        {"optimizer": "sgd", "lr_schedule": "cosine", "grad_clip": 0.1},
+        {"validation_fraction": 0.25, "n_iter_no_change": 1, "lr": 0.5},
+        {"random_state": None},
+    ],
+)
+@pytest.mark.parametrize("epoch", [2, 4])
+def test_a_broken_training_goes_on_to_the_same_bytes(autoencoder, digits, path, settings, epoch):
+    X, _ = digits
+    autoencoder.set_params(**settings)
+    if settings.get("n_iter_no_change") != 1:
+        break_off(autoencoder, X, epoch)
+    else:
+        break_off(autoencoder, X, 1 + (epoch > 2))
+    resumed = clone(autoencoder).fit(X)
+    if settings.get("random_state", 0) is None:
+        assert resumed.n_iter_ == 5
+        return
+    whole = clone(autoencoder).set_params(checkpoint=None).fit(X)
+    assert_array_equal(resumed.transform(X), whole.transform(X))
+    assert resumed.n_iter_ == whole.n_iter_
+    for first, second in zip(resumed.history_, whole.history_, strict=True):
+        assert {**first, "dur": 0} == {**second, "dur": 0}
+
+
+def test_a_finished_training_is_taken_as_it_is(autoencoder, digits):
+    X, _ = digits
+    first = clone(autoencoder).fit(X)
+    again = clone(autoencoder).set_params(callbacks=[StopIn(1)]).fit(X)
+    assert_array_equal(first.transform(X), again.transform(X))
+    assert again.n_iter_ == 5
+
+
+class Rest(Callback):
+    """Make the first epoch take a while."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if net.history[-1, "epoch"] == 1:
+            time.sleep(1.0)
+
+
+def test_time_that_was_used_before_counts(autoencoder, digits):
+    autoencoder.set_params(max_epochs=10_000, max_seconds=2.0)
+    slow = clone(autoencoder).set_params(callbacks=[Rest(), StopIn(2)])
+    with pytest.raises(Boom):
+        slow.fit(digits[0])
+    start = time.perf_counter()
+    resumed = clone(autoencoder).fit(digits[0])
+    here = time.perf_counter() - start
+    assert resumed.net_.clock.seconds >= 2.0
+    assert resumed.net_.clock.seconds - here > 0.3
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"lr": 0.1}, "lr differs"),
+        ({"latent_dim": 4, "max_epochs": 9}, "latent_dim, max_epochs differ"),
+        ({"random_state": 1}, "random_state differs"),
+        ({"regularizers": []}, "regularizers differs"),
+    ],
+)
+def test_other_parameters_are_refused(autoencoder, digits, change, named):
+    break_off(autoencoder, digits[0])
+    message = f"belongs to another training: {named}. Delete it"
+    with pytest.raises(ValueError, match=message):
+        clone(autoencoder).set_params(**change).fit(digits[0])
+
+
+def test_other_images_are_refused(autoencoder, digits):
+    X = np.array(digits[0])
+    break_off(autoencoder, X)
+    X[7, 0, 3, 3] += 0.01
+    with pytest.raises(ValueError, match="belongs to another training: X differs"):
+        clone(autoencoder).fit(X)
+
+
+@pytest.mark.parametrize("change", [{"verbose": 0}, {"callbacks": []}, {"device": "cpu"}])
+def test_what_does_not_decide_the_result_may_change(autoencoder, digits, change):
+    break_off(autoencoder, digits[0])
+    assert clone(autoencoder).set_params(**change).fit(digits[0]).n_iter_ == 5
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
+def test_a_file_of_another_kind_is_refused_and_kept(autoencoder, digits, path, content):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a checkpoint of latentgen, or is damaged"):
+        autoencoder.fit(digits[0])
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_is_not_there_is_found_out_before_the_training(autoencoder, digits, tmp_path):
+    autoencoder.set_params(checkpoint=tmp_path / "nowhere" / "file.pt", callbacks=[StopIn(1)])
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        autoencoder.fit(digits[0])
+
+
+def test_partial_fit_leaves_the_checkpoint_alone(autoencoder, digits, path):
+    autoencoder.fit(digits[0])
+    before = path.read_bytes()
+    autoencoder.partial_fit(digits[0])
+    assert path.read_bytes() == before
+
+
+def test_warm_start_has_a_checkpoint_of_its_own(autoencoder, digits):
+    X, _ = digits
+    autoencoder.set_params(warm_start=True).fit(X)
+    with pytest.raises(ValueError, match="belongs to another training: weights differs"):
+        autoencoder.fit(X)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("kind", ["autoencoder", "flow", "diffusion"])
+def test_a_killed_process_goes_on_to_the_same_bytes(kind, tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def start(name):
+        command = [sys.executable, KILL, kind, tmp_path / f"{name}.pt", tmp_path / f"{name}.npy"]
+        return subprocess.Popen(command, env=environment)
+
+    whole, broken = start("whole"), start("broken")
+    while not (tmp_path / "broken.pt").exists():
+        time.sleep(0.005)
+    broken.kill()
+    broken.wait()
+    assert start("broken").wait() == 0 and whole.wait() == 0
+    assert_array_equal(np.load(tmp_path / "broken.npy"), np.load(tmp_path / "whole.npy"))
