@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 # One cycle ends at a rate of nearly 0, and with one step it also begins there.
 _SHORTEST_CYCLE = 4
+_MOST_POSITIONS = 10_000
 
 
 class CountSteps(callbacks.Callback):
@@ -62,17 +63,17 @@ class ScheduleRate(callbacks.Callback):
     ----------
     schedule : callable
         Takes an optimizer and a number of steps, gives a scheduler.
-    n_steps : int
-        Steps of the whole training.
     """
 
-    def __init__(self, schedule, n_steps):
+    def __init__(self, schedule):
         self.schedule = schedule
-        self.n_steps = n_steps
 
     def on_train_begin(self, net, **kwargs):
-        self._position = 0
-        self._scheduler = self.schedule(net.optimizer_, self.n_steps)
+        self._position, self._length = 0, net.clock.n_steps
+        if net.clock.max_seconds is not None:
+            # Time may skip many of them, and each costs some microseconds.
+            self._length = min(self._length, _MOST_POSITIONS)
+        self._scheduler = self.schedule(net.optimizer_, self._length)
 
     def on_batch_end(self, net, training=False, **kwargs):
         if training:
@@ -82,11 +83,10 @@ class ScheduleRate(callbacks.Callback):
 
     def move_to(self, clock):
         """Go on to the rate of the next step."""
-        done = clock.n_done
-        if clock.max_seconds is not None:
-            done = max(done, int(clock.seconds / clock.max_seconds * self.n_steps))
+        clock.begin_step()
+        position = min(round(clock.progress * self._length), self._length - 1)
         # One by one, since some of torch's schedules compute a rate from the one before it.
-        while self._position < min(done, self.n_steps - 1):
+        while self._position < position:
             self._scheduler.step()
             self._position += 1
 
@@ -218,9 +218,9 @@ def build_callbacks(
     if grad_clip is not None:
         built["grad_clip"] = callbacks.GradientNormClipping(grad_clip)
     if lr_schedule == "one_cycle" and n_steps >= _SHORTEST_CYCLE:
-        built["lr_schedule"] = ScheduleRate(partial(_one_cycle, cycle_momentum, lr), n_steps)
+        built["lr_schedule"] = ScheduleRate(partial(_one_cycle, cycle_momentum, lr))
     elif lr_schedule == "cosine":
-        built["lr_schedule"] = ScheduleRate(_cosine, n_steps)
+        built["lr_schedule"] = ScheduleRate(_cosine)
     if ema_decay > 0:
         built["average_weights"] = AverageWeights(ema_decay)
     if verbose:

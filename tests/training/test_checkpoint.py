@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 
 from latentgen import ConvAutoencoder
 
-KILL = Path(__file__).with_name("_kill.py")
+RESUME = Path(__file__).parents[2] / "benchmarks" / "resume.py"
 
 
 class Boom(Exception):
@@ -174,8 +174,8 @@ def test_a_killed_process_goes_on_to_the_same_bytes(kind, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 
     def start(name):
-        command = [sys.executable, KILL, kind, tmp_path / f"{name}.pt", tmp_path / f"{name}.npy"]
-        return subprocess.Popen(command, env=environment)
+        arguments = [kind, tmp_path / f"{name}.pt", tmp_path / name]
+        return subprocess.Popen([sys.executable, RESUME, "--train", *arguments], env=environment)
 
     whole, broken = start("whole"), start("broken")
     while not (tmp_path / "broken.pt").exists():
