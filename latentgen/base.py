@@ -15,23 +15,34 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_array, check_random_state, check_scalar, gen_batches
+from sklearn.utils import (
+    Bunch,
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    check_scalar,
+    gen_batches,
+)
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from latentgen.exceptions import NearCopyWarning
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
     to_unit_floats,
     warn_unusual_range,
 )
-from latentgen.utils._neighbors import (
-    N_COMPARED,
-    NEAR_COPY,
-    NeighborIndex,
-    keep_distance,
-    neighbor_distances,
-)
+from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._sampling import HANDED_OVER, as_wanted_labels, named_in
+
+# A draw is a near-copy below this fraction of the distance between codes at that place.
+_NEAR_COPY = 0.3
+# Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
+_N_COMPARED = 200
+_MOST_ROUNDS = 10
 
 __all__ = ["BaseAutoencoder", "BaseSampler"]
 
@@ -296,43 +307,75 @@ class BaseAutoencoder(
         return tags
 
 
-def _takes_in_codes(sampler):
-    return hasattr(sampler, "_partial_fit")
+def _has(method):
+    """Check that a sampler has a method, and say why when it has not."""
+
+    def check(sampler):
+        getattr(sampler, method)
+        return True
+
+    return check
 
 
 class BaseSampler(BaseEstimator, metaclass=ABCMeta):
     """A density over latent codes that can be sampled.
 
-    An implementer writes ``_fit(Z, y, rng)`` and ``_sample(n_samples, rng)``; `rng` is a
-    `numpy.random.RandomState`. What can take in new codes writes ``_partial_fit(Z, y, rng)``,
-    which replaces fitted attributes and does not change the arrays in them. Checks, seeds,
-    dtypes and the distance from the training codes are done here, once. What is drawn is
-    independent from row to row, so that any slice of a draw is a fair sample.
+    An implementer writes ``_fit(Z, y, rng)`` and ``_sample(n_samples, rng, y=None)``; `rng` is a
+    `numpy.random.RandomState`. ``_sample`` returns an array of shape (n_samples, n_features), or
+    the pair of it and a dict with where each draw comes from: ``"row"``, the index of a training
+    code, -1 for none, and any arrays beside. Draws are independent from row to row, so that any
+    slice of them is a fair sample.
+
+    What can take in new codes writes ``_partial_fit(Z, y, rng)``, which replaces fitted
+    attributes and does not change the arrays in them. What knows its density writes
+    ``_log_density(Z)``, in nats; `Z` is float64. ``_fit`` and ``_partial_fit`` may name
+    `code_shape`, `quantizer` or `decoder` as further arguments, which are then what a pipeline
+    hands over from its autoencoder, or None.
+
+    Checks, labels, seeds, dtypes and the distance from the training codes are done here, once.
+    No implementer overrides ``fit``, ``partial_fit``, ``sample``, ``score_samples`` or ``score``.
 
     Attributes
     ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted, if the sampler is class-conditional.
+    class_prior_ : ndarray of shape (n_classes,)
+        Fractions of the classes among the training codes.
     novelty_ : float
-        Mean distance of 200 draws to their nearest training code, divided by that of training
-        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
-        codes. nan if all codes are equal.
+        Median over 200 draws of the distance to the nearest training code, divided by the
+        distance of that code to its own nearest neighbor: 0 for copies, about 1 for a density
+        like that of the codes. nan if all codes are equal.
+    novelty_error_ : float
+        Standard error of ``novelty_``.
     near_copies_ : float
-        Share of these draws that are nearer to a training code than 0.3 of the median distance
-        between neighbours.
+        Fraction of these draws with a ratio below 0.3.
+    near_copies_error_ : float
+        Standard error of ``near_copies_``.
+    too_near_ : float
+        Fraction of these draws with a ratio below `min_novelty`: what drawing again did not
+        solve.
     """
 
     _min_samples = 1
+    # Parameters that are read when codes are drawn or scored, so that they may change after fit.
+    _read_at_draws = ("min_novelty",)
+    # Whether labels are used: False, True (then they are required) or "optional".
+    _uses_labels = False
     # Samplers make it a parameter.
     min_novelty = 0.0
+    # The pipeline hands these over; they are not metadata of the user.
+    __metadata_request__fit = {"code_shape": UNUSED, "quantizer": UNUSED, "decoder": UNUSED}
+    __metadata_request__partial_fit = __metadata_request__fit
 
     @abstractmethod
     def _fit(self, Z, y, rng): ...
 
     @abstractmethod
-    def _sample(self, n_samples, rng): ...
+    def _sample(self, n_samples, rng, y=None): ...
 
     # A sampler of samplers hands on parameters that nobody has checked yet.
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, code_shape=None, quantizer=None, decoder=None):
         """Fit the density to latent codes.
 
         Parameters
@@ -341,6 +384,13 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             Latent codes.
         y : array-like of shape (n_samples,), default=None
             Class labels; only class-conditional samplers use them.
+        code_shape : tuple of int, default=None
+            Shape of a code before it was flattened. A pipeline hands over this and the following
+            two where a sampler asks for them; the others ignore them.
+        quantizer : object, default=None
+            Fitted quantizer of the autoencoder.
+        decoder : object, default=None
+            Fitted autoencoder.
 
         Returns
         -------
@@ -350,27 +400,34 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If the codes are not a finite two-dimensional array with enough rows.
+            If the codes are not a finite two-dimensional array with enough rows, or labels are
+            missing or are not classes.
 
         Warns
         -----
-        UserWarning
-            If most draws are near-copies of training codes.
+        NearCopyWarning
+            If most draws are near-copies of training codes, or some are nearer than
+            `min_novelty` allows.
         """
+        handed = {"code_shape": code_shape, "quantizer": quantizer, "decoder": decoder}
         with keep_fitted_state_on_error(self):
             Z = validate_data(
                 self, X, dtype=[np.float64, np.float32], ensure_min_samples=self._min_samples
             )
-            self._n_batches = 1
-            self._fit(Z, y, check_random_state(getattr(self, "random_state", None)))
+            for name in ("classes_", "class_prior_", "_class_counts", "novelty_"):
+                vars(self).pop(name, None)
+            y = self._learn_labels(Z, y)
+            self._n_batches, self._n_codes_seen = 1, 0
+            rng = check_random_state(getattr(self, "random_state", None))
+            self._fit(Z, y, rng, **named_in(self._fit, handed))
+            self._n_codes_seen = len(Z)
             self._compare_with(Z)
-        if message := self._describe_copies():
-            warnings.warn(message, stacklevel=3)
+        self._warn_of_copies()
         return self
 
-    @available_if(_takes_in_codes)
+    @available_if(_has("_partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X, y=None, *, code_shape=None, quantizer=None, decoder=None):
         """Take in new codes without a full refit; the first call is ``fit``.
 
         ``novelty_`` and ``near_copies_`` stay those of the first call, unless `min_novelty`
@@ -382,6 +439,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             New latent codes.
         y : array-like of shape (n_samples,), default=None
             Class labels; only class-conditional samplers use them.
+        code_shape, quantizer, decoder : default=None
+            As in ``fit``.
 
         Returns
         -------
@@ -393,19 +452,26 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If the codes are not finite or do not have as many columns as before.
         """
+        handed = {"code_shape": code_shape, "quantizer": quantizer, "decoder": decoder}
         if not hasattr(self, "novelty_"):
-            return self.fit(X, y)
+            return self.fit(X, y, **handed)
         # scikit-learn leaves that out for what is fitted.
         self._validate_params()
         with keep_fitted_state_on_error(self):
             Z = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+            y = self._learn_labels(Z, y)
             self._n_batches += 1
-            self._partial_fit(Z, y, self._batch_generator())
+            rng = self._batch_generator()
+            self._partial_fit(Z, y, rng, **named_in(self._partial_fit, handed))
+            self._n_codes_seen += len(Z)
             if self._training_codes is not None:
                 self._compare_with(np.concatenate([self._training_codes, Z]))
-                if message := self._describe_copies():
-                    warnings.warn(message, stacklevel=3)
+                self._warn_of_copies()
         return self
+
+    def _asks_for(self):
+        """Names of what ``fit`` wants to be handed over."""
+        return tuple(named_in(self._fit, dict.fromkeys(HANDED_OVER)))
 
     def _batch_generator(self):
         """Random numbers of this batch, so that no two are treated by the same ones."""
@@ -414,86 +480,305 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             return rng  # It goes on from batch to batch by itself.
         return np.random.RandomState([rng.randint(np.iinfo(np.int32).max), self._n_batches])
 
+    def _learn_labels(self, Z, y):
+        """Check labels and count their classes; None where labels are not used."""
+        name, uses_labels = type(self).__name__, self._uses_labels
+        fitted = getattr(self, "_class_counts", None)
+        if not uses_labels:
+            return None
+        if y is None:
+            if uses_labels == "optional" and not fitted:
+                return None
+            raise ValueError(
+                f"{name} needs class labels: it requires y to be passed, but the target y is "
+                "None. Use fit(X, y)."
+            )
+        if fitted is None and hasattr(self, "novelty_"):
+            raise ValueError(
+                f"{name} was fitted without labels, got y={y!r}. Use fit with all codes."
+            )
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(Z, y)
+        check_classification_targets(y)
+        counts = dict(fitted or {})
+        if counts and {isinstance(label, str) for label in counts} != {
+            isinstance(label, str) for label in y.tolist()
+        }:
+            raise ValueError(
+                f"'y' must hold labels of the type seen in fit, {self.classes_.dtype}, got "
+                f"{y.dtype}. Known classes: {self.classes_[:20].tolist()}."
+            )
+        new, n_new = np.unique(y, return_counts=True)
+        for label, count in zip(new.tolist(), n_new.tolist(), strict=True):
+            counts[label] = counts.get(label, 0) + count
+        self.classes_ = np.union1d(self.classes_, new) if fitted else new
+        self._class_counts = {label: counts[label] for label in self.classes_.tolist()}
+        n_codes = np.array(list(self._class_counts.values()))
+        self.class_prior_ = n_codes / n_codes.sum()
+        return y
+
     def _compare_with(self, Z):
         """Measure how near draws stay to the training codes, and keep these if need be."""
-        # A sampler that needs no codes holds none, so that its file gives none away.
-        # In their own precision, so that the distance holds from what was passed.
-        self._training_codes = Z.copy() if self.min_novelty > 0 else None
-        index = NeighborIndex(Z)
-        real = neighbor_distances(index)
-        self._spacing = float(np.median(real)) if len(real) else np.nan
+        # A sampler that needs no codes holds none, so that its file gives none away. In their own
+        # precision, so that the distance holds from what was passed; equal ones once.
+        self._training_codes = np.unique(Z, axis=0) if self.min_novelty > 0 else None
+        self._neighbors = index = NeighborIndex(
+            Z if self.min_novelty == 0 else self._training_codes
+        )
         # No seed that the codes themselves may have been made with.
         rng = np.random.RandomState([*b"novelty", len(Z)])
-        distances, _ = index.query(self.sample(N_COMPARED, random_state=rng))
-        self.novelty_ = float(distances.mean() / real.mean()) if len(real) else np.nan
-        near = distances < NEAR_COPY * self._spacing
-        self.near_copies_ = float(near.mean()) if len(real) else np.nan
+        ratios = np.sort(_distance_ratios(index, self._draw_codes(_N_COMPARED, None, rng)[0]))
+        if self.min_novelty == 0:
+            self._neighbors = None
+        self.novelty_ = float(np.median(ratios))
+        # Order statistics one standard deviation of a binomial count beside the median.
+        low, high = (
+            int(np.floor(0.5 * (_N_COMPARED - np.sqrt(_N_COMPARED)))),
+            int(np.ceil(0.5 * (_N_COMPARED + np.sqrt(_N_COMPARED)))),
+        )
+        self.novelty_error_ = float(ratios[high] - ratios[low]) / 2
+        known = np.nan if np.isnan(self.novelty_) else 1.0
+        n_near = known * np.sum(ratios < _NEAR_COPY)
+        self.near_copies_ = float(n_near / _N_COMPARED)
+        # Two of each added, so that none of 200 is not taken for certainty [Agresti, Coull 1998].
+        near = (n_near + 2) / (_N_COMPARED + 4)
+        self.near_copies_error_ = float(np.sqrt(near * (1 - near) / (_N_COMPARED + 4)))
+        self.too_near_ = float(np.mean(ratios < self.min_novelty))
+
+    def _warn_of_copies(self):
+        if message := self._describe_copies():
+            warnings.warn(message, NearCopyWarning, stacklevel=4)
 
     def _describe_copies(self):
-        """What to warn of, if anything."""
-        if not self.near_copies_ > 0.5:
-            return ""
+        """What ``fit`` warns of, if anything."""
+        if self.near_copies_ > 0.5:
+            return (
+                f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
+                f"near-copies of training codes: nearer than {_NEAR_COPY} of the distance "
+                f"between codes there. Set 'min_novelty', for example to {_NEAR_COPY}, or choose "
+                "a smoother density."
+            )
+        if self.too_near_ > 0:
+            return self._describe_too_near(100 * self.too_near_, "%")
+        return ""
+
+    def _describe_too_near(self, amount, unit):
         return (
-            f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
-            f"near-copies of training codes: nearer than {NEAR_COPY} of the median distance "
-            f"between neighbours. Set 'min_novelty', for example to {NEAR_COPY}, or choose "
-            "a smoother density."
+            f"{amount:g} {unit} of the draws of {type(self).__name__} stay nearer to training "
+            f"codes than 'min_novelty'={self.min_novelty} allows, also after drawing again. Lower "
+            "it, or choose a smoother density."
         )
 
-    def sample(self, n_samples=1, *, y=None, random_state=None):
+    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new codes.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of codes to draw, at least 1.
-        y : None
-            Only class-conditional samplers take labels, see `ConditionalSampler`.
+            Number of codes to draw, at least 1. Left at 1 or equal to ``len(y)`` when `y` is an
+            array.
+        y : label or array-like of shape (n_samples,), default=None
+            For class-conditional samplers. A label: all codes are of this class. An array: one
+            code per label, in its order. None: labels are drawn with the probabilities
+            ``class_prior_``.
         random_state : int, RandomState instance or None, default=None
             The same integer gives the same codes; None gives new ones in every call.
+        return_source : bool, default=False
+            Whether to return where each code comes from.
 
         Returns
         -------
         X_new : ndarray of shape (n_samples, latent_dim), dtype float32
             New codes in random order.
+        source : Bunch
+            Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the training
+            code that a draw started from, in the order of all codes seen in ``fit`` and
+            ``partial_fit``, -1 for none; ``label`` for class-conditional samplers; and what the
+            sampler adds.
 
         Raises
         ------
         ValueError
-            If `n_samples` is below 1, labels are passed to a sampler without classes, or
-            `min_novelty` was 0 during ``fit`` and is not any more.
+            If `n_samples` is below 1 or contradicts `y`, labels are unknown or the sampler has
+            no classes, sources are asked of a sampler that has none, or `min_novelty` was 0
+            during ``fit`` and is not any more.
+
+        Warns
+        -----
+        NearCopyWarning
+            If some codes stay nearer to training codes than `min_novelty` allows. They are
+            returned as drawn.
         """
         check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if y is not None:
+            if not hasattr(self, "classes_"):
+                raise ValueError(self._describe_missing_classes(y))
+            y = as_wanted_labels(y, n_samples, self.classes_)
+            n_samples = len(y)
+        rng = check_random_state(random_state)
+        X_new, source, n_near = self._draw_codes(int(n_samples), y, rng)
+        if return_source and "row" not in source:
+            raise ValueError(
+                f"Draws of {type(self).__name__} do not start from a training code, so they have "
+                "no source. Samplers that have one: FastHVRTSampler, KernelDensitySampler, "
+                "LocalGaussianSampler."
+            )
+        if n_near:
+            message = self._describe_too_near(n_near, f"of {n_samples}")
+            warnings.warn(message, NearCopyWarning, stacklevel=2)
+        return (X_new, Bunch(**source)) if return_source else X_new
+
+    def _describe_missing_classes(self, y):
+        name = type(self).__name__
+        way = "Fit it with y" if self._uses_labels else f"Wrap it: ConditionalSampler({name}())"
+        return f"{name} has no classes, got y={y!r}. {way}."
+
+    def _draw_codes(self, n_samples, y, rng):
+        """Draw codes; also give a dict of their sources, and how many are too near.
+
+        `y` are known labels, one for each code, or None.
+        """
         # Some parameters are read here and may have been changed since the fit.
         self._validate_params()
-        if y is not None:
-            raise ValueError(
-                f"{type(self).__name__} has no classes, got y={y!r}. "
-                f"Wrap it: ConditionalSampler({type(self).__name__}())."
-            )
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        rng = check_random_state(random_state)
-        Z = np.asarray(self._sample(int(n_samples), rng), dtype=np.float32)
-        return self._keep_distance(Z, lambda rows: self._sample(len(rows), rng), rng)
+        if y is None and hasattr(self, "classes_"):
+            labels = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
+            y = self.classes_[labels]
+        Z, source = self._draw_once(n_samples, y, rng)
 
-    def _keep_distance(self, Z, redraw, rng):
+        def redraw(rows):
+            Z_new, new = self._draw_once(len(rows), None if y is None else y[rows], rng)
+            for name, values in new.items():
+                source[name][rows] = values
+            return Z_new
+
+        return Z, source, self._keep_away(Z, redraw)
+
+    def _draw_once(self, n_samples, y, rng):
+        drawn = self._sample(n_samples, rng) if y is None else self._sample(n_samples, rng, y)
+        Z, source = drawn if isinstance(drawn, tuple) else (drawn, {})
+        source = {name: np.asarray(values) for name, values in source.items()}
+        if y is not None:
+            source["label"] = y
+        return np.asarray(Z, dtype=np.float32), source
+
+    def _keep_away(self, Z, redraw):
         """Replace, in place, what is nearer to a training code than `min_novelty` allows.
 
-        ``redraw(rows)`` gives new draws for these rows of `Z`.
+        ``redraw(rows)`` gives new draws for these rows of `Z`. Returns how many are still too
+        near after some rounds; these stay as drawn.
         """
         if self.min_novelty == 0:
-            return Z
+            return 0
+        name = type(self).__name__
         if self._training_codes is None:
             raise ValueError(
-                f"'min_novelty'={self.min_novelty} needs the training codes, which "
-                f"{type(self).__name__} keeps only if 'min_novelty' is above 0 during fit. "
-                "Fit it again."
+                f"'min_novelty'={self.min_novelty} needs the training codes, which {name} keeps "
+                "only if 'min_novelty' is above 0 during fit. Fit it again."
             )
-        if np.isnan(self._spacing):
+        if len(self._training_codes) < 2:
             raise ValueError(
                 f"'min_novelty'={self.min_novelty} is in units of the distance between "
-                "neighbours, which needs at least 2 different codes. Use min_novelty=0."
+                "neighbors, which needs at least 2 different codes. Use min_novelty=0."
             )
-        distance = self.min_novelty * self._spacing
-        keep_distance(Z, self._training_codes, distance, redraw, rng)
+        near = np.arange(len(Z))
+        for _ in range(_MOST_ROUNDS):
+            near = near[_are_nearer(self._neighbors, Z[near], self.min_novelty)]
+            if not len(near):
+                return 0
+            Z[near] = redraw(near)
+        return int(_are_nearer(self._neighbors, Z[near], self.min_novelty).sum())
+
+    def _keep_distance(self, Z, redraw, rng):
+        # TODO: goes when FastHVRTSampler.sample has gone.
+        self._keep_away(Z, redraw)
         return Z
+
+    @available_if(_has("_log_density"))
+    def score_samples(self, X):
+        """Compute the log-density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, with respect to the units of the codes.
+
+        Raises
+        ------
+        ValueError
+            If the codes are not finite or do not have as many columns as those of ``fit``.
+        """
+        check_is_fitted(self)
+        self._validate_params()
+        return self._log_density(validate_data(self, X, dtype=np.float64, reset=False))
+
+    @available_if(_has("score_samples"))
+    def score(self, X, y=None):
+        """Compute the mean log-density, so that a sampler can be searched by `GridSearchCV`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Codes, preferably unseen during ``fit``.
+        y : Ignored
+            Not used, present here for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            In nats per code; higher is better.
+        """
+        return float(np.mean(self.score_samples(X)))
+
+    def __getstate__(self):
+        state = super().__getstate__().copy()
+        # It is made of the training codes.
+        state.pop("_neighbors", None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if (codes := getattr(self, "_training_codes", None)) is not None:
+            self._neighbors = NeighborIndex(codes)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = self._uses_labels is True
+        return tags
+
+
+def _spacings(index, rows):
+    """Distance of rows of an index to their nearest different row; nan if there is none."""
+    if len(index.X) < 2 or not len(rows):
+        return np.full(len(rows), np.nan)
+    wanted, inverse = np.unique(rows, return_inverse=True)
+    distances = index.query(index.X[wanted], n_neighbors=2)[0][:, 1]
+    if np.any(equal := distances == 0):
+        different = NeighborIndex(np.unique(index.X, axis=0))
+        distances[equal] = np.nan
+        if len(different.X) > 1:
+            distances[equal] = different.query(index.X[wanted[equal]], n_neighbors=2)[0][:, 1]
+    return distances[inverse]
+
+
+def _distance_ratios(index, Z):
+    """Distance of draws to the nearest row, divided by the distance usual at that row."""
+    distances, rows = index.query(Z)
+    return distances / _spacings(index, rows)
+
+
+def _are_nearer(index, Z, limit):
+    """Which draws have a distance ratio below `limit`; `index` holds different rows."""
+    distances, rows = index.query(Z, n_neighbors=2)
+    nearest = distances[:, 0]
+    # What is far enough by the distance of its two nearest rows needs no search for a nearer one.
+    gaps = np.subtract(index.X[rows[:, 0]], index.X[rows[:, 1]], dtype=np.float64)
+    near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
+    near[near] = nearest[near] < limit * _spacings(index, rows[near, 0])
+    return near

@@ -130,6 +130,8 @@ def test_documented_defaults_are_those_of_the_signature(name):
         p.name: p.type for p in NumpyDocString(inspect.getdoc(CALLABLES[name]))["Parameters"]
     }
     wrong = []
+    if name.startswith("latentgen.exceptions."):
+        pytest.skip("built-in exceptions have no signature")
     for parameter in inspect.signature(CALLABLES[name]).parameters.values():
         text = documented.get(parameter.name, "Ignored")
         if text in ("Ignored", "None"):

@@ -49,7 +49,7 @@ ALLOWED = {
     "metrics": {"metrics", "exceptions", "utils", "networks", "training"},
     "datasets": {"datasets", "exceptions", "utils"},
     "pipeline": {"base", "exceptions", "utils"},
-    "persistence": {"_version", "base", "exceptions", "utils", "metrics"},
+    "persistence": {"_version", "exceptions", "utils"},
     "model_selection": {"base", "exceptions", "utils", "metrics"},
     "inspection": {"inspection", "base", "exceptions", "utils", "metrics", "model_selection"},
     **dict.fromkeys(TOP),

@@ -121,8 +121,8 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
 
     Notes
     -----
-    The search is exact. It takes O((n_test + n_generated) n_train n_features) time in single
-    precision matrix products and a copy of `X_train` in float32.
+    The search is exact and scikit-learn's. With more than 8 columns it takes
+    O((n_test + n_generated) n_train n_features) time, in matrix products, and some megabytes.
 
     Examples
     --------

@@ -96,9 +96,9 @@ class DiffusionSampler(NeuralSampler):
         Factor of the standard deviation of the noise that a draw starts from and of that added
         in each step; ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, in units of the median distance
-        between neighbours among these. Nearer draws are drawn again and in the end pushed away.
-        Above 0 the sampler keeps the training codes.
+        Least distance of draws from every training code, divided by the distance of that code to
+        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
+        warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, shuffling and noise. The global generators are left alone.
 
@@ -122,12 +122,18 @@ class DiffusionSampler(NeuralSampler):
     device_ : str
         Device in use.
     novelty_ : float
-        Mean distance of 200 draws to their nearest training code, divided by that of training
-        codes to their nearest neighbour: 0 for copies, about 1 for a density like that of the
-        codes.
+        Median over 200 draws of the distance to the nearest training code, divided by the
+        distance of that code to its own nearest neighbor: 0 for copies, about 1 for a density
+        like that of the codes. nan if all codes are equal.
+    novelty_error_ : float
+        Standard error of ``novelty_``.
     near_copies_ : float
-        Share of these draws that are nearer to a training code than 0.3 of the median distance
-        between neighbours.
+        Fraction of these draws with a ratio below 0.3.
+    near_copies_error_ : float
+        Standard error of ``near_copies_``.
+    too_near_ : float
+        Fraction of these draws with a ratio below `min_novelty`: what drawing again did not
+        solve.
     n_features_in_ : int
         Number of features seen during ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

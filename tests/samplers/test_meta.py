@@ -230,7 +230,8 @@ def test_new_classes_get_seeds_of_their_own():
 def test_text_is_text_whatever_its_dtype():
     Z, y = np.random.RandomState(0).standard_normal((20, 2)), np.repeat(["a", "b"], 10)
     sampler = ConditionalSampler(GaussianSampler()).fit(Z, y.astype(object))
-    assert sampler.partial_fit(Z, y.tolist())._counts.tolist() == [20, 20]
+    sampler.partial_fit(Z[:10], y[:10].tolist())
+    np.testing.assert_allclose(sampler.class_prior_, [2 / 3, 1 / 3])
     with pytest.raises(ValueError, match="labels of the type seen in fit"):
         sampler.partial_fit(Z, np.repeat([0, 1], 10))
 

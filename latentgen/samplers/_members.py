@@ -1,0 +1,96 @@
+"""What samplers of samplers share: the fit of a member, and draws from it."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+
+from latentgen.base import BaseSampler
+from latentgen.exceptions import NearCopyWarning
+from latentgen.utils._sampling import draw, named_in
+
+
+def fit_member(member, method, data, handed):
+    """Fit a member, which leaves the warning of near-copies to the outer sampler."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NearCopyWarning)
+        fit = getattr(member, method)
+        return fit(*data, **named_in(fit, handed))
+
+
+def clone_with(sampler, seeds):
+    """Clone a sampler and set the seeds in it; `seeds` gives one for a parameter's name."""
+    names = [name for name in sorted(sampler.get_params()) if is_seed(name)]
+    seeds = {name: seeds(name) for name in names}
+    return clone(sampler).set_params(**{k: v for k, v in seeds.items() if v is not None})
+
+
+def is_seed(name):
+    """Whether a parameter, nested or not, is a ``random_state``."""
+    return name.rpartition("__")[2] == "random_state"
+
+
+def draw_seed(rng):
+    """Draw a seed from a RandomState."""
+    return rng.randint(np.iinfo(np.int32).max)
+
+
+def view(member, template):
+    """Fitted member that reads what it reads at draws from `template`; itself is left alone.
+
+    A shallow twin that shares all that was fitted. A foreign member, or one of another class
+    than the template, which may have been set since the fit, is returned as it is.
+    """
+    if not isinstance(member, BaseSampler) or type(template) is not type(member):
+        return member
+    twin = object.__new__(type(member))
+    # Not through __getstate__, which would rebuild a network.
+    vars(twin).update(vars(member))
+    # TODO: the first three go when every sampler names what it reads.
+    for name in ("temperature", "n_steps", "n_importance", *template._read_at_draws):
+        if hasattr(template, name):
+            setattr(twin, name, getattr(template, name))
+    return twin
+
+
+def inner_has(method):
+    """Check that the inner sampler of a sampler of samplers has `method`."""
+
+    def check(sampler):
+        fitted = getattr(sampler, "samplers_", None) or getattr(sampler, "estimators_", None)
+        getattr(fitted[0] if fitted else sampler._inner(), method)
+        return True
+
+    return check
+
+
+def fill(X_new, source, rows, member, y, rng, training_rows):
+    """Fill rows of `X_new` and of the arrays in `source` with draws from a member.
+
+    Parameters
+    ----------
+    X_new : ndarray of shape (n_samples, n_features)
+    source : dict of ndarray of shape (n_samples,)
+    rows : ndarray of shape (n_rows,)
+        Which rows are filled.
+    member : estimator
+    y : ndarray of shape (n_rows,) or None
+        Wanted labels.
+    rng : RandomState
+    training_rows : ndarray
+        Row of the outer fit of each code that the member has seen.
+    """
+    if not isinstance(member, BaseSampler):
+        X_new[rows] = draw(member, len(rows), y=y, random_state=rng)
+        return
+    X_new[rows], found, n_near = member._draw_codes(len(rows), y, rng)
+    if n_near:
+        message = member._describe_too_near(n_near, f"of {len(rows)}")
+        warnings.warn(message, NearCopyWarning, stacklevel=2)
+    found.pop("label", None)  # The outer sampler knows it.
+    for name, values in found.items():
+        if name == "row":
+            values = np.where(values < 0, -1, training_rows[values])
+        source.setdefault(name, np.full(len(X_new), -1, dtype=values.dtype))[rows] = values
