@@ -2,10 +2,14 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
+
 import numpy as np
+from _newcomers import DenseAutoencoder, JitterSampler
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from latentgen import (
     ConditionalSampler,
@@ -18,6 +22,7 @@ from latentgen import (
     KernelDensitySampler,
     LatentGenerativePipeline,
     LocalGaussianSampler,
+    NetworkAutoencoder,
     NormalizingFlowSampler,
 )
 from latentgen.autoencoders import MaskedAutoencodingObjective
@@ -26,11 +31,23 @@ from latentgen.metrics import ClassifierFeatures
 # Constructor arguments that are cheap enough for hundreds of fits.
 CONV = ConvAutoencoder(latent_dim=3, channels=(4,), max_epochs=1, batch_size=32, random_state=0)
 
+
+def dense_encoder(image_shape):
+    """A network for images of any size."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), 3))
+
+
+def dense_decoder(image_shape):
+    return nn.Sequential(nn.Dropout(0.01), nn.Linear(3, math.prod(image_shape)))
+
+
 AUTOENCODERS = [
     CONV,
     clone(CONV).set_params(beta=1.0),
     # Maps have a number of values that depends on the image, which the checks choose.
     clone(CONV).set_params(regularizers=[MaskedAutoencodingObjective()]),
+    NetworkAutoencoder(dense_encoder, dense_decoder, max_epochs=1, batch_size=32, random_state=0),
+    DenseAutoencoder(latent_dim=3, max_epochs=2, random_state=0),
 ]
 
 SAMPLERS = [
@@ -55,6 +72,7 @@ SAMPLERS = [
     ConditionalSampler(GaussianMixture(random_state=0)),
     EnsembleSampler(LocalGaussianSampler(), n_estimators=2, random_state=0),
     EnsembleSampler(ConditionalSampler(GaussianSampler()), n_estimators=2, random_state=0),
+    JitterSampler(),
 ]
 
 PIPELINES = [
@@ -72,6 +90,14 @@ PIPELINES = [
 OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
 
 ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
+
+# What is not latentgen's own in them, for `load_model`.
+TRUSTED = [
+    "_estimators.dense_decoder",
+    "_estimators.dense_encoder",
+    "_newcomers.DenseAutoencoder",
+    "_newcomers.JitterSampler",
+]
 
 
 CLUSTER_MEANS = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0]])

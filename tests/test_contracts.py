@@ -12,7 +12,14 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from _estimators import AUTOENCODERS, CLUSTER_MEANS, ESTIMATORS, PIPELINES, SAMPLERS
+from _estimators import (
+    AUTOENCODERS,
+    CLUSTER_MEANS,
+    ESTIMATORS,
+    PIPELINES,
+    SAMPLERS,
+    TRUSTED,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
@@ -20,7 +27,14 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from latentgen import ConditionalSampler, GaussianSampler, load_model, save_model
+from latentgen import (
+    ConditionalSampler,
+    GaussianSampler,
+    LatentGenerativePipeline,
+    load_model,
+    save_model,
+)
+from latentgen.training import TrainingNet
 from latentgen.exceptions import NearCopyWarning
 
 LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}
@@ -81,7 +95,13 @@ def by_deepcopy(model, path):
 
 def by_file(model, path):
     save_model(model, path / "model.latentgen")
-    return load_model(path / "model.latentgen")
+    return load_model(path / "model.latentgen", trusted=TRUSTED)
+
+
+def with_known(estimator, **parameters):
+    """A clone with those of the parameters that it has."""
+    known = estimator.get_params()
+    return clone(estimator).set_params(**{k: v for k, v in parameters.items() if k in known})
 
 
 all_autoencoders = pytest.mark.parametrize("unfitted", AUTOENCODERS, ids=name_of)
@@ -107,7 +127,7 @@ def assert_same_kind_of_images(X_new, X, n):
 @all_autoencoders
 def test_autoencoder_gives_images_as_they_came(unfitted, layout, dtype, digits):
     X = as_images(digits, layout, dtype)
-    model = clone(unfitted).set_params(max_epochs=3, lr=0.02).fit(X)
+    model = with_known(unfitted, max_epochs=3, lr=0.02).fit(X)
     Z = model.transform(X)
     assert_same_kind_of_images(model.inverse_transform(Z[:7]), X, 7)
     assert_same_kind_of_images(model.reconstruct(X[:7]), X, 7)
@@ -354,6 +374,46 @@ def test_reading_a_copy_leaves_the_original_alone(autoencoder, digits):
     assert_array_equal(autoencoder.transform(X), before)
 
 
+# ------------------------------------------------------------------ caches and checkpoints
+
+
+@pytest.mark.parametrize("unfitted", AUTOENCODERS, ids=name_of)
+def test_a_cache_gives_the_fitted_model_back(unfitted, digits, tmp_path, monkeypatch):
+    X, _ = digits
+    steps = [("autoencoder", clone(unfitted)), ("sampler", GaussianSampler())]
+    pipeline = LatentGenerativePipeline(steps, memory=str(tmp_path))
+    first = clone(pipeline).fit(X).sample(5, random_state=0)
+    monkeypatch.setattr(type(unfitted), "_fit_images", fail)
+    assert_array_equal(clone(pipeline).fit(X).sample(5, random_state=0), first)
+
+
+resumable = pytest.mark.parametrize(
+    "unfitted", [one for one in ESTIMATORS if "checkpoint" in one.get_params(False)], ids=name_of
+)
+
+
+@resumable
+def test_a_broken_training_goes_on_to_the_same_bytes(unfitted, digits, codes, tmp_path):
+    X, y = codes if unfitted in SAMPLERS else digits
+    model = with_known(unfitted, max_epochs=4)
+    whole = output(clone(model).fit(X, y), X)
+    model.set_params(checkpoint=tmp_path / "checkpoint.pt")
+    step, n_steps = TrainingNet.train_step, []
+
+    def break_off(net, batch, **kwargs):
+        n_steps.append(1)
+        if len(net.history) == 3 and len(n_steps) % 2:
+            raise Boom
+        return step(net, batch, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Boom):
+        patch.setattr(TrainingNet, "train_step", break_off)
+        clone(model).fit(X, y)
+    resumed = clone(model).fit(X, y)
+    assert_array_equal(output(resumed, X), whole)
+    assert resumed.n_iter_ == 4
+
+
 # ------------------------------------------------------------------ a failing fit
 
 
@@ -454,7 +514,8 @@ def test_rows_that_are_no_numbers_are_refused(unfitted, X, message):
 
 @all_autoencoders
 def test_one_image_is_refused(unfitted, digits):
-    message = r"1 sample\(s\) .* minimum of 2 is required by ConvAutoencoder"
+    name = type(unfitted).__name__
+    message = rf"1 sample\(s\) .* minimum of 2 is required by {name}"
     with pytest.raises(ValueError, match=message):
         clone(unfitted).fit(digits[0][:1])
 
@@ -490,7 +551,7 @@ def test_codes_that_are_no_numbers_are_not_decoded(autoencoder):
 @pytest.mark.parametrize("method", ["transform", "inverse_transform", "score", "reconstruct"])
 @all_autoencoders
 def test_unfitted_autoencoder_says_so(unfitted, method):
-    with pytest.raises(NotFittedError, match="ConvAutoencoder instance is not fitted yet"):
+    with pytest.raises(NotFittedError, match=f"{type(unfitted).__name__} instance is not fitted"):
         getattr(clone(unfitted), method)(np.zeros((2, 64)))
 
 

@@ -45,7 +45,10 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
         "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
     }
 
+    # As in `NetworkMixin`: what an implementer does not make a parameter.
     regularizers = None
+    max_rec_degradation = 0.1
+    warm_start = False
 
     def _settle_design(self, layout):
         raise NotImplementedError

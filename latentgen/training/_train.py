@@ -54,7 +54,8 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
     if go_on:
         module.load_state_dict(estimator.net_.module_.state_dict())
     module.to(device)
-    estimator._prepare_module(module, X, y, device, (*seeds, _MORE))
+    with DrawFrom(make_generator("cpu", *seeds, _MORE)):
+        estimator._prepare_module(module, X, y, device, (*seeds, _MORE))
     net = build_net(
         estimator,
         module,
