@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import hashlib
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import (
@@ -13,20 +13,22 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from latentgen.training import NetworkMixin
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
     to_unit_floats,
     warn_unusual_range,
 )
-from latentgen.utils._weights import WeightsMixin
 
 _BLOCK_VALUES = 2**22
+# Width of the classifier's hidden layer.
+_N_FEATURES = 128
+_INFERENCE_BATCH = 512
 
 
 def check_extractor(feature_extractor, name="feature_extractor"):
@@ -130,7 +132,7 @@ def as_generated(encoder):
 
 
 class ClassifierFeatures(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, WeightsMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkMixin, BaseEstimator
 ):
     """Hidden features of a small convolutional classifier trained on real images.
 
@@ -145,34 +147,54 @@ class ClassifierFeatures(
         Shape (C, H, W) of flat images. None reads it from images with more dimensions, and takes
         flat ones as square with one channel.
     max_epochs : int, default=8
-        Passes over the training images.
+        Passes over the data.
     batch_size : int, default=64
-        Images per training step, at least 2.
+        Images per step, at least 2. The last, incomplete batch of an epoch is left out; images
+        are shuffled anew in each.
     lr : float, default=0.01
-        Highest step size of the one-cycle schedule.
+        Highest learning rate of the one-cycle schedule.
+    ema_decay : float, default=0.0
+        Largest decay of an exponential moving average of the weights, below 1, which the fitted
+        network has; it grows with the number of steps n as (1 + n) / (10 + n). 0 takes no average.
+    grad_clip : float, default=None
+        Largest norm of the gradient; a longer one is scaled down. None does not limit it.
+    max_seconds : float, default=None
+        Time for training, in seconds: no step begins after it, and the schedule of the learning
+        rate ends with it. `max_epochs` remains the limit if it is reached before.
+    checkpoint : str or path-like, default=None
+        File for the state of the training, written after each epoch. A ``fit`` to the same images
+        with the same parameters that finds it goes on from there, and on the CPU ends with the
+        same weights as one that was not interrupted.
+    net_params : dict, default=None
+        Further parameters of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
     device : str, default='auto'
-        Torch device; ``'auto'`` takes CUDA, then Apple's MPS, then the CPU.
+        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     random_state : int, RandomState instance or None, default=0
-        Decides the initial weights and the order of the images. The same integer gives the same
-        features on the same machine.
+        Seed of weights, shuffling and dropout. The same integer gives the same features on the
+        same machine. The global generators are left alone.
 
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained classifier.
+        The trained net; ``net_.module_`` is the classifier.
+    history_ : list of dict
+        One row per epoch: ``epoch``, ``train_loss`` (cross-entropy in nats) and ``dur``
+        (seconds).
+    n_iter_ : int
+        Number of epochs in ``history_``.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     fitted_on_ : str
-        What the features were learnt from: number, shape and classes of the images, and a digest
+        What the features were learned from: number, shape and classes of the images, and a digest
         of images and labels.
     image_shape_ : tuple of int
         (C, H, W).
     device_ : str
-        The torch device that was used.
+        Device in use.
     n_features_in_ : int
-        Number of pixels times channels.
+        Number of pixels, C * H * W.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns of `X`, where it had any.
+        Names of the columns, when the images came as a data frame.
 
     See Also
     --------
@@ -181,7 +203,7 @@ class ClassifierFeatures(
 
     Notes
     -----
-    Two blocks of convolution (16 and 32 filters of 3 x 3), pooling and batch normalisation, then
+    Two blocks of convolution (16 and 32 filters of 3 x 3), pooling and batch normalization, then
     a hidden layer of 128 rectified units with dropout; AdamW with a one-cycle schedule [1]_.
     Trained on 10 000 images of MNIST it classifies 98.9 % of the test images correctly.
 
@@ -200,13 +222,13 @@ class ClassifierFeatures(
     (1297, 128)
     """
 
+    _cycle_momentum = True
+    optimizer = "adamw"
+
     _parameter_constraints: dict = {
         "image_shape": ["array-like", None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        **NetworkMixin._training_constraints,
         "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "device": [str],
-        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -216,6 +238,11 @@ class ClassifierFeatures(
         max_epochs=8,
         batch_size=64,
         lr=0.01,
+        ema_decay=0.0,
+        grad_clip=None,
+        max_seconds=None,
+        checkpoint=None,
+        net_params=None,
         device="auto",
         random_state=0,
     ):
@@ -223,6 +250,11 @@ class ClassifierFeatures(
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.ema_decay = ema_decay
+        self.grad_clip = grad_clip
+        self.max_seconds = max_seconds
+        self.checkpoint = checkpoint
+        self.net_params = net_params
         self.device = device
         self.random_state = random_state
 
@@ -246,35 +278,23 @@ class ClassifierFeatures(
         Raises
         ------
         ValueError
-            If the images cannot be read as such, or if `y` holds no class labels.
+            If the images cannot be read as such, or if `y` does not hold class labels.
         """
-        # torch takes seconds to import, and distances alone do not need it.
-        from latentgen.metrics._network import train_classifier
-        from latentgen.utils._torch import draw_seed, resolve_device
-
         X, shape, ndim = flatten_images(X)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32, np.uint8], ensure_min_samples=2
         )
         warn_unusual_range(X)
         check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        classes, numbers = np.unique(y, return_inverse=True)
         numbers = numbers.astype(np.int64)
-        self.image_shape_ = infer_layout(X, shape, ndim, self.image_shape).image_shape
-        self.device_ = resolve_device(self.device)
-        self.net_ = train_classifier(
-            X,
-            numbers,
-            self.image_shape_,
-            len(self.classes_),
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            device=self.device_,
-            seed=draw_seed(check_random_state(self.random_state)),
+        image_shape = infer_layout(X, shape, ndim, self.image_shape).image_shape
+        self._train_network(
+            X, numbers, design={"image_shape": image_shape, "n_classes": len(classes)}
         )
+        self.classes_, self.image_shape_ = classes, image_shape
         self.fitted_on_ = (
-            f"{len(X)} images of shape {self.image_shape_}, {len(self.classes_)} classes, "
+            f"{len(X)} images of shape {image_shape}, {len(classes)} classes, "
             f"sha256 {_digest(X, numbers)}"
         )
         return self
@@ -293,7 +313,7 @@ class ClassifierFeatures(
         X_features : ndarray of shape (n_samples, 128), dtype float32
             Activations of the hidden layer, at least 0.
         """
-        return self._apply("features", X)
+        return self._apply("features", X, _N_FEATURES)
 
     def predict(self, X):
         """Predict the classes of images.
@@ -309,11 +329,12 @@ class ClassifierFeatures(
         y : ndarray of shape (n_samples,)
             The most probable label of each image.
         """
-        scores = self._apply("forward", X)
+        check_is_fitted(self)
+        scores = self._apply("forward", X, len(self.classes_))
         return self.classes_[scores.argmax(axis=1)]
 
     def score(self, X, y):
-        """Share of images whose class is found.
+        """Fraction of the images whose class is found.
 
         Parameters
         ----------
@@ -330,11 +351,9 @@ class ClassifierFeatures(
         """
         return float(np.mean(self.predict(X) == np.asarray(y)))
 
-    def _apply(self, part, X):
+    def _apply(self, part, X, n_outputs):
         """Run a part of the network over images."""
         check_is_fitted(self)
-        from latentgen.metrics._network import N_FEATURES, apply_network
-
         X, shape, _ = flatten_images(X)
         if shape not in (None, self.image_shape_):
             raise ValueError(
@@ -342,19 +361,23 @@ class ClassifierFeatures(
             )
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32, np.uint8])
         warn_unusual_range(X)
-        n_outputs = N_FEATURES if part == "features" else len(self.classes_)
-        return apply_network(getattr(self.net_.module_, part), X, n_outputs, self.net_.device)
+        out = np.empty((len(X), n_outputs), dtype=np.float32)
+        function = getattr(self.net_.module_, part)
+        # torch takes seconds to import, and distances alone do not need it.
+        from latentgen.training import apply_in_batches
+
+        return apply_in_batches(
+            function, X, out=out, batch_size=_INFERENCE_BATCH, device=self.device_
+        )
+
+    def _make_module(self, **design):
+        from latentgen.networks._classifier import ConvClassifierNet
+
+        return ConvClassifierNet(**design, n_hidden=_N_FEATURES)
 
     @property
     def _n_features_out(self):
-        from latentgen.metrics._network import N_FEATURES
-
-        return N_FEATURES
-
-    def _make_net(self):
-        from latentgen.metrics._network import make_classifier
-
-        return make_classifier(self.image_shape_, len(self.classes_), self.device_)
+        return _N_FEATURES
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

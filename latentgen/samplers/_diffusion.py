@@ -3,19 +3,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-from functools import partial
 from numbers import Integral, Real
 from zlib import crc32
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from skorch.callbacks import Callback
-from torch.optim.swa_utils import AveragedModel
 
-from latentgen.networks._denoiser import MLPDenoiser, UNetDenoiser, VariationalDiffusion
+from latentgen.networks._denoisers import MLPDenoiser, UNetDenoiser
+from latentgen.networks._diffusion import VariationalDiffusion
 from latentgen.samplers._kernels import make_generator
-from latentgen.samplers._neural import INFERENCE_BATCH, NeuralSampler
+from latentgen.samplers._network_sampler import NetworkSampler
 
 # Widths in use with width=None.
 _MLP_WIDTH, _UNET_WIDTH = 384, 32
@@ -23,30 +21,7 @@ _MLP_WIDTH, _UNET_WIDTH = 384, 32
 _NOISE_ROWS = 4096
 
 
-class _AverageWeights(Callback):
-    """Train one set of weights and keep their exponential moving average.
-
-    The decay grows with the number of steps, so that a short training does not end near its
-    random start.
-    """
-
-    def on_train_begin(self, net, **kwargs):
-        self.average = AveragedModel(net.module_, avg_fn=_moving_average)
-
-    def on_batch_end(self, net, training=False, **kwargs):
-        self.average.update_parameters(net.module_)
-
-    def on_train_end(self, net, **kwargs):
-        net.module_.load_state_dict(self.average.module.state_dict())
-        del self.average
-
-
-def _moving_average(average, current, n_averaged):
-    n = int(n_averaged)
-    return torch.lerp(current, average, min(0.999, (1 + n) / (10 + n)))
-
-
-class DiffusionSampler(NeuralSampler):
+class DiffusionSampler(NetworkSampler):
     """A diffusion model over the latent codes.
 
     A network learns to tell codes from noise at every noise level; a draw starts from noise and
@@ -57,18 +32,20 @@ class DiffusionSampler(NeuralSampler):
 
     Parameters
     ----------
-    code_shape : tuple of int, default=None
+    code_shape : tuple of int, 'auto' or None, default=None
         (C, h, w) of codes that are flattened maps, such as ``code_shape_`` of a `ConvAutoencoder`
         with ``spatial_latent=True``. The network is then a residual U-Net of one resolution with
-        attention; None means a network of dense residual blocks.
+        attention; None means a network of dense residual blocks. ``'auto'`` takes the shape that
+        a pipeline hands over from its autoencoder; without one, with codes that are vectors, and
+        with steps in between that change the number of features, it means dense blocks too.
     width : int, default=None
-        Width of the network; with `code_shape` a multiple of 16. None is 384 for dense blocks
-        and 32 for the U-Net.
+        Width of the network; for the U-Net a multiple of 16. None is 384 for dense blocks and 32
+        for the U-Net.
     n_blocks : int, default=3
         Number of residual blocks; the U-Net has so many on the way down, one more on the way up
         and two between.
     dropout : float, default=0.0
-        Share of activations set to zero in each block during training.
+        Fraction of the activations set to zero in each block during training.
     gamma_min : float, default=-5.0
         Minus the log signal-to-noise ratio at the end of denoising. What is finer than
         ``exp(gamma_min / 2)`` standard deviations of a feature is not modelled.
@@ -85,16 +62,31 @@ class DiffusionSampler(NeuralSampler):
         Passes over the codes.
     batch_size : int or 'auto', default='auto'
         Codes per step. ``'auto'`` is 512, and less for fewer than 25 600 codes, so that an epoch
-        has about 50 steps; 16 at least.
+        has about 50 steps; 16 at least. The last, incomplete batch of an epoch is left out; codes
+        are shuffled anew in each.
     lr : float, default=0.004
         Highest learning rate of the one-cycle schedule.
+    ema_decay : float, default=0.999
+        Largest decay of an exponential moving average of the weights, below 1, which the fitted
+        network has; it grows with the number of steps n as (1 + n) / (10 + n). 0 takes no average.
+    grad_clip : float, default=None
+        Largest norm of the gradient; a longer one is scaled down. None does not limit it.
+    max_seconds : float, default=None
+        Time for training, in seconds: no step begins after it, and the schedule of the learning
+        rate ends with it. `max_epochs` remains the limit if it is reached before.
+    checkpoint : str or path-like, default=None
+        File for the state of the training, written after each epoch. A ``fit`` to the same codes
+        with the same parameters that finds it goes on from there, and on the CPU ends with the
+        same weights as one that was not interrupted.
+    net_params : dict, default=None
+        Further parameters of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
     device : str, default='auto'
-        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU.
+        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     verbose : int, default=0
-        1 shows a progress bar per epoch, 2 also a line per epoch.
+        1 shows a progress bar per epoch and the device, 2 also a line per epoch.
     temperature : float, default=1.0
-        Factor of the standard deviation of the noise that a draw starts from and of that added
-        in each step; ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise that a draw starts from, and of that added in each
+        step, is multiplied by this; ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
@@ -105,17 +97,19 @@ class DiffusionSampler(NeuralSampler):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the diffusion model of standardised codes, with the
+        The trained net; ``net_.module_`` is the diffusion model of standardized codes, with the
         moving average of its weights.
     history_ : list of dict
         One row per epoch: ``epoch``, ``train_loss`` (the bound on minus the mean log-density of
-        standardised codes, in nats, with weights of the moment) and ``dur`` (seconds).
+        standardized codes, in nats, with weights of the moment) and ``dur`` (seconds).
     n_iter_ : int
         Number of epochs in ``history_``.
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the codes.
     scale_ : ndarray of shape (n_features_in_,)
         Their standard deviation, at least 1e-4 of its quadratic mean over the features.
+    code_shape_ : tuple of int or None
+        (C, h, w) of the maps that the U-Net sees; None with dense blocks.
     limit_ : ndarray of shape (n_features_in_,)
         Largest distance of a code from the mean in each feature, in standard deviations. Draws
         stay within it.
@@ -151,13 +145,15 @@ class DiffusionSampler(NeuralSampler):
     the training codes. Without the correction, 25 steps from 7 to -6 keep 0.78 of the variance
     of a normal distribution; with it, 1.00 to 1.02.
 
-    The codes are standardised, and not scaled to [-1, 1] as in [2]_: the extremes of 60 000
+    The codes are standardized, and not scaled to [-1, 1] as in [2]_: the extremes of 60 000
     codes lie 4 to 5 standard deviations out, so the noise that is left at ``gamma_min=-6``, the
     value there, would be 0.2 instead of 0.05 standard deviations. The defaults of `gamma_min` and
     `gamma_max` spend less of the training on noise that hides nothing or everything.
 
     ``score_samples`` is a *lower bound* on the log-density, with one draw of noise for each step;
-    it rises with `n_steps`. With `n_importance` above 1 it is the log of the mean importance
+    it rises with `n_steps`. What is missing for want of steps falls in proportion to
+    ``1 / n_steps``: on codes of 64 numbers, with gamma from -6 to 7, it is 28 nats with 25 steps
+    and 2 with 400. With `n_importance` above 1 it is the log of the mean importance
     weight of so many chains, in expectation a bound too, and one that rises with their number;
     the weights are those of the densities at the chains, without clipping. The noise depends on
     nothing but the values of the code, so that equal codes have equal scores.
@@ -189,8 +185,10 @@ class DiffusionSampler(NeuralSampler):
     (3, 2)
     """
 
+    _read_at_draws = ("temperature", "n_steps", "n_importance", "min_novelty")
+
     _parameter_constraints: dict = {
-        "code_shape": ["array-like", None],
+        "code_shape": ["array-like", StrOptions({"auto"}), None],
         "width": [Interval(Integral, 1, None, closed="left"), None],
         "n_blocks": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -198,14 +196,7 @@ class DiffusionSampler(NeuralSampler):
         "gamma_max": [Interval(Real, -20, 20, closed="both")],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "n_importance": [Interval(Integral, 1, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "device": [str],
-        "verbose": ["verbose"],
-        "temperature": [Interval(Real, 0, None, closed="left")],
-        "min_novelty": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
+        **NetworkSampler._parameter_constraints,
     }
 
     def __init__(
@@ -222,6 +213,11 @@ class DiffusionSampler(NeuralSampler):
         max_epochs=35,
         batch_size="auto",
         lr=0.004,
+        ema_decay=0.999,
+        grad_clip=None,
+        max_seconds=None,
+        checkpoint=None,
+        net_params=None,
         device="auto",
         verbose=0,
         temperature=1.0,
@@ -239,32 +235,51 @@ class DiffusionSampler(NeuralSampler):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.ema_decay = ema_decay
+        self.grad_clip = grad_clip
+        self.max_seconds = max_seconds
+        self.checkpoint = checkpoint
+        self.net_params = net_params
         self.device = device
         self.verbose = verbose
         self.temperature = temperature
         self.min_novelty = min_novelty
         self.random_state = random_state
 
-    def _design(self, n_features):
+    def _fit(self, Z, y, rng, code_shape=None):
+        self._set_scale(Z)
+        self.limit_ = 0.0
+        self._train_on(Z, rng, code_shape)
+
+    def _partial_fit(self, Z, y, rng, code_shape=None):
+        # One epoch from the weights of the last one, with a new optimizer.
+        self._train_on(Z, rng, code_shape or self.code_shape_, n_epochs=1, go_on=True)
+
+    def _train_on(self, Z, rng, code_shape, **how):
+        design = self._settle_design(Z.shape[1], code_shape)
+        Z = self._standardize(Z)
+        self._train_network(Z, design=design, rng=rng, **how)
+        self.code_shape_ = design["code_shape"]
+        self.limit_ = np.maximum(self.limit_, np.abs(Z).max(axis=0))
+
+    def _settle_design(self, n_features, handed):
+        """Settle the arguments of the network, or say what is wrong with them.
+
+        `handed` is the shape of the codes that a pipeline knows, or None.
+        """
         if self.gamma_min >= self.gamma_max:
             raise ValueError(
                 f"'gamma_min' must be less than 'gamma_max', got {self.gamma_min} and "
                 f"{self.gamma_max}."
             )
-        code_shape, width = self.code_shape, self.width
+        code_shape, width = self._settle_code_shape(n_features, handed), self.width
         if width is None:
             width = _MLP_WIDTH if code_shape is None else _UNET_WIDTH
-        if code_shape is not None:
-            code_shape = [int(side) for side in code_shape]
-            if len(code_shape) != 3 or math.prod(code_shape) != n_features:
-                raise ValueError(
-                    f"Expected 'code_shape' (C, h, w) with C * h * w = {n_features}, the number "
-                    f"of features, got {self.code_shape!r}."
-                )
-            if width % 16:
-                raise ValueError(
-                    f"'width' must be a multiple of 16 with 'code_shape', got {self.width}."
-                )
+        if code_shape is not None and width % 16:
+            raise ValueError(
+                f"'width' must be a multiple of 16 where codes are maps, here {code_shape}, got "
+                f"{self.width}."
+            )
         return {
             "n_features": n_features,
             "code_shape": code_shape,
@@ -275,6 +290,21 @@ class DiffusionSampler(NeuralSampler):
             "gamma_max": float(self.gamma_max),
         }
 
+    def _settle_code_shape(self, n_features, handed):
+        if self.code_shape is None:
+            return None
+        if isinstance(self.code_shape, str):
+            # Vectors, and codes that another step has made of the maps.
+            is_map = handed is not None and len(handed) == 3 and math.prod(handed) == n_features
+            return tuple(handed) if is_map else None
+        code_shape = tuple(int(side) for side in self.code_shape)
+        if len(code_shape) != 3 or math.prod(code_shape) != n_features:
+            raise ValueError(
+                f"Expected 'code_shape' (C, h, w) with C * h * w = {n_features}, the number "
+                f"of features, got {self.code_shape!r}."
+            )
+        return code_shape
+
     def _make_module(self, n_features, code_shape, gamma_min, gamma_max, **sizes):
         if code_shape is None:
             denoiser = MLPDenoiser(n_features, **sizes)
@@ -282,53 +312,25 @@ class DiffusionSampler(NeuralSampler):
             denoiser = UNetDenoiser(code_shape, **sizes)
         return VariationalDiffusion(denoiser, gamma_min, gamma_max)
 
-    def _fit(self, Z, y, rng):
-        self.limit_ = None
-        super()._fit(Z, y, rng)
-
-    def _train(self, Z, *args):
-        limit = np.abs(Z).max(axis=0)
-        self.limit_ = limit if self.limit_ is None else np.maximum(self.limit_, limit)
-        super()._train(Z, *args)
-
-    def _callbacks(self):
-        return [("average_weights", _AverageWeights())]
-
-    def _sample(self, n_samples, rng):
-        module, shape = self.net_.module_, (n_samples, len(self.mean_))
-        generator = make_generator(rng)
-        Z = np.empty(shape, dtype=np.float32)
+    def _draw_standardized(self, n_samples, rng):
+        module, generator = self.net_.module_, make_generator(rng)
         limit = torch.from_numpy(self.limit_).to(self.device_)
 
-        with torch.inference_mode():
-            for start in range(0, n_samples, INFERENCE_BATCH):
-                part = Z[start : start + INFERENCE_BATCH]
-                noise = partial(self._draw_noise, part.shape, generator)
-                part[:] = module.draw(noise(), self.n_steps, limit, noise).cpu().numpy()
-        return self.mean_ + self.scale_ * Z
+        def draw_noise(shape):
+            noise = generator.standard_normal(shape, dtype=np.float32)
+            noise *= np.float32(self.temperature)
+            return noise
 
-    def score_samples(self, X):
-        """Compute a lower bound on the log-density.
+        def denoise(u):
+            def noise():
+                return torch.from_numpy(draw_noise(tuple(u.shape))).to(u.device)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
+            return module.draw(u, self.n_steps, limit, noise)
 
-        Returns
-        -------
-        bound : ndarray of shape (n_samples,)
-            In nats. What is missing for want of steps falls in proportion to ``1 / n_steps``. On
-            codes of 64 numbers, with gamma from -6 to 7, it is 28 nats with 25 steps and 2 with
-            400.
-        """
-        return super().score_samples(X)
+        start = draw_noise((n_samples, len(self.mean_)))
+        return self._apply(denoise, start, out=start)
 
-    def _draw_noise(self, shape, generator):
-        noise = generator.standard_normal(shape, dtype=np.float32)
-        return torch.from_numpy(np.float32(self.temperature) * noise).to(self.device_)
-
-    def _score(self, Z):
+    def _standardized_log_density(self, Z):
         # Chosen by the values of a code, so that a score does not depend on the rows around it,
         # while the noise of different codes is nearly independent.
         choice = np.array([crc32(np.ascontiguousarray(row)) % _NOISE_ROWS for row in Z])
@@ -352,4 +354,4 @@ class DiffusionSampler(NeuralSampler):
             weights = [module.chain_log_weight(u, noises(k)) for k in range(self.n_importance)]
             return torch.logsumexp(torch.stack(weights), dim=0) - math.log(len(weights))
 
-        return self._apply(score, Z, choice).astype(np.float64)
+        return self._apply(score, Z, choice, out=np.empty(len(Z)))

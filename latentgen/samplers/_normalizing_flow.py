@@ -2,29 +2,18 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
-from torch import nn
 
+from latentgen.networks._flow import NormalizingFlow
 from latentgen.samplers._kernels import make_generator
-from latentgen.samplers._neural import NeuralSampler
+from latentgen.samplers._network_sampler import NetworkSampler
 from latentgen.utils._optional import import_optional
 
 
-class _NegativeLogDensity(nn.Module):
-    """-log p of each row in nats, under a zuko flow."""
-
-    def __init__(self, flow):
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, X):
-        return -self.flow().log_prob(X)
-
-
-class NormalizingFlowSampler(NeuralSampler):
+class NormalizingFlowSampler(NetworkSampler):
     """A normalizing flow over the latent codes.
 
     An invertible network maps the codes to normal noise, so that the density is known exactly
@@ -48,13 +37,28 @@ class NormalizingFlowSampler(NeuralSampler):
         Passes over the codes.
     batch_size : int or 'auto', default='auto'
         Codes per step. ``'auto'`` is 512, and less for fewer than 25 600 codes, so that an epoch
-        has about 50 steps; 16 at least.
+        has about 50 steps; 16 at least. The last, incomplete batch of an epoch is left out; codes
+        are shuffled anew in each.
     lr : float, default=0.002
         Highest learning rate of the one-cycle schedule.
+    ema_decay : float, default=0.0
+        Largest decay of an exponential moving average of the weights, below 1, which the fitted
+        network has; it grows with the number of steps n as (1 + n) / (10 + n). 0 takes no average.
+    grad_clip : float, default=None
+        Largest norm of the gradient; a longer one is scaled down. None does not limit it.
+    max_seconds : float, default=None
+        Time for training, in seconds: no step begins after it, and the schedule of the learning
+        rate ends with it. `max_epochs` remains the limit if it is reached before.
+    checkpoint : str or path-like, default=None
+        File for the state of the training, written after each epoch. A ``fit`` to the same codes
+        with the same parameters that finds it goes on from there, and on the CPU ends with the
+        same weights as one that was not interrupted.
+    net_params : dict, default=None
+        Further parameters of the skorch net, such as ``{"iterator_train__num_workers": 2}``.
     device : str, default='auto'
-        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU.
+        A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     verbose : int, default=0
-        1 shows a progress bar per epoch, 2 also a line per epoch.
+        1 shows a progress bar per epoch and the device, 2 also a line per epoch.
     temperature : float, default=1.0
         Standard deviation of the noise that is mapped back to codes; ``score_samples`` is that
         of temperature 1.
@@ -68,9 +72,9 @@ class NormalizingFlowSampler(NeuralSampler):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_.flow`` is the zuko flow of standardised codes.
+        The trained net; ``net_.module_.flow`` is the zuko flow of standardized codes.
     history_ : list of dict
-        One row per epoch: ``epoch``, ``train_loss`` (minus the mean log-density of standardised
+        One row per epoch: ``epoch``, ``train_loss`` (minus the mean log-density of standardized
         codes, in nats) and ``dur`` (seconds).
     n_iter_ : int
         Number of epochs in ``history_``.
@@ -135,14 +139,7 @@ class NormalizingFlowSampler(NeuralSampler):
         "flow": [StrOptions({"maf", "nsf"})],
         "n_transforms": [Interval(Integral, 1, None, closed="left")],
         "hidden_features": ["array-like"],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "device": [str],
-        "verbose": ["verbose"],
-        "temperature": [Interval(Real, 0, None, closed="left")],
-        "min_novelty": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
+        **NetworkSampler._parameter_constraints,
     }
 
     def __init__(
@@ -154,6 +151,11 @@ class NormalizingFlowSampler(NeuralSampler):
         max_epochs=25,
         batch_size="auto",
         lr=0.002,
+        ema_decay=0.0,
+        grad_clip=None,
+        max_seconds=None,
+        checkpoint=None,
+        net_params=None,
         device="auto",
         verbose=0,
         temperature=1.0,
@@ -166,13 +168,31 @@ class NormalizingFlowSampler(NeuralSampler):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.ema_decay = ema_decay
+        self.grad_clip = grad_clip
+        self.max_seconds = max_seconds
+        self.checkpoint = checkpoint
+        self.net_params = net_params
         self.device = device
         self.verbose = verbose
         self.temperature = temperature
         self.min_novelty = min_novelty
         self.random_state = random_state
 
-    def _design(self, n_features):
+    def _fit(self, Z, y, rng):
+        self._set_scale(Z)
+        self._train_on(Z, rng)
+
+    def _partial_fit(self, Z, y, rng):
+        # One epoch from the weights of the last one, with a new optimizer.
+        self._train_on(Z, rng, n_epochs=1, go_on=True)
+
+    def _train_on(self, Z, rng, **how):
+        design = self._settle_design(Z.shape[1])
+        self._train_network(self._standardize(Z), design=design, rng=rng, **how)
+
+    def _settle_design(self, n_features):
+        """Settle the arguments of the network, or say what is wrong with them."""
         hidden_features = [int(width) for width in self.hidden_features]
         if any(width < 1 for width in hidden_features):
             raise ValueError(
@@ -188,15 +208,13 @@ class NormalizingFlowSampler(NeuralSampler):
     def _make_module(self, flow, **design):
         flows = import_optional("zuko.flows", extra="flow", needed_by="NormalizingFlowSampler")
         if flow == "nsf":
-            return _NegativeLogDensity(flows.NSF(**design, passes=2, randperm=True))
-        return _NegativeLogDensity(flows.MAF(**design, randperm=True))
+            return NormalizingFlow(flows.NSF(**design, passes=2, randperm=True))
+        return NormalizingFlow(flows.MAF(**design, randperm=True))
 
-    def _score(self, Z):
-        return -self._apply(self.net_.module_, Z).astype(np.float64)
-
-    def _sample(self, n_samples, rng):
+    def _draw_standardized(self, n_samples, rng):
         noise = make_generator(rng).standard_normal((n_samples, len(self.mean_)))
         noise *= self.temperature
-        transform = self.net_.module_.flow().transform
-        Z = self._apply(transform.inv, noise.astype(np.float32))
-        return self.mean_ + self.scale_ * Z
+        return self._apply(self.net_.module_.invert, noise, out=np.empty_like(noise))
+
+    def _standardized_log_density(self, Z):
+        return self._apply(self.net_.module_.log_density, Z, out=np.empty(len(Z)))

@@ -80,10 +80,11 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
 
 def _decisive(estimator):
     """Parameters that decide the result of a training."""
+    without_effect = {*_WITHOUT_EFFECT, *getattr(estimator, "_read_at_draws", ())}
     return {
         name: value
         for name, value in estimator.get_params(deep=False).items()
-        if name not in _WITHOUT_EFFECT and not isinstance(value, np.random.RandomState)
+        if name not in without_effect and not isinstance(value, np.random.RandomState)
     }
 
 

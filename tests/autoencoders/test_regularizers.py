@@ -32,7 +32,6 @@ from latentgen.autoencoders._features import HOG, LocalMoments
 from latentgen.autoencoders._regularizers import low_pass, resize
 from latentgen.autoencoders._training import RegularizedLoss, TrainingStep
 from latentgen.metrics import equivariance_error, high_frequency_share
-from latentgen.metrics._network import SmallCNN
 
 ON_MAPS = [
     EquivarianceRegularizer(),
@@ -777,9 +776,9 @@ def test_the_same_seed_gives_the_same_codes(digits):
             "needs class labels, got y=None. Pass them to 'fit'",
         ),
         (
-            [FeatureAlignmentRegularizer(feature_model=nn.Sequential(SmallCNN((1, 8, 8), 10)))],
+            [FeatureAlignmentRegularizer(feature_model=ConvClassifierNet((1, 8, 8), 10, 128))],
             {},
-            "holds SmallCNN of latentgen.metrics, a network that judges",
+            "holds ConvClassifierNet, a network of latentgen that judges",
         ),
         (
             [FeatureAlignmentRegularizer(feature_model=nn.Flatten())],

@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import copy
 import pickle
 
 import numpy as np
@@ -43,11 +44,11 @@ def test_the_classifier_learns_the_digits(fitted, all_digits):
 def test_features_separate_classes_better_than_pixels(fitted, all_digits):
     X, y = all_digits[0][1200:], all_digits[1][1200:]
 
-    def between_share(Z):
+    def between_fraction(Z):
         means = np.array([Z[y == label].mean(axis=0) for label in range(10)])
         return means[y].var(axis=0).sum() / Z.var(axis=0).sum()
 
-    assert between_share(fitted.transform(X)) > 1.5 * between_share(X.reshape(len(X), -1))
+    assert between_fraction(fitted.transform(X)) > 1.5 * between_fraction(X.reshape(len(X), -1))
 
 
 def test_features_have_shape_and_dtype(fitted, all_digits):
@@ -90,19 +91,62 @@ def test_fit_leaves_the_global_random_states_alone(all_digits):
     np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
     before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
-    ClassifierFeatures(max_epochs=1).fit(all_digits[0][:50], all_digits[1][:50])
+    copy.deepcopy(ClassifierFeatures(max_epochs=1).fit(all_digits[0][:50], all_digits[1][:50]))
     assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
-@pytest.mark.parametrize("params", [{"max_epochs": 2}, {"batch_size": 20}, {"lr": 0.02}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_epochs": 2},
+        {"batch_size": 20},
+        {"lr": 0.02},
+        {"ema_decay": 0.9},
+        {"grad_clip": 0.01},
+        {"net_params": {"optimizer__weight_decay": 10.0}},
+    ],
+)
 def test_each_parameter_of_training_counts(all_digits, params):
     X, y = all_digits[0][:100], all_digits[1][:100]
     base, changed = (
-        ClassifierFeatures(**{"max_epochs": 1, **extra}).fit(X, y).transform(X)
+        ClassifierFeatures(**{"max_epochs": 1, "batch_size": 32, **extra}).fit(X, y).transform(X)
         for extra in ({}, params)
     )
     assert not np.allclose(base, changed)
+
+
+def test_max_seconds_ends_the_training(all_digits):
+    X, y = all_digits[0][:200], all_digits[1][:200]
+    extractor = ClassifierFeatures(max_seconds=1e-6).fit(X, y)
+    # One step is taken, however little time there is.
+    assert extractor.n_iter_ == 1 and len(extractor.net_.history[-1, "batches"]) == 1
+
+
+def test_history_has_a_row_for_each_epoch(fitted):
+    assert fitted.n_iter_ == len(fitted.history_) == 8
+    assert fitted.history_[-1]["train_loss"] < 0.5 * fitted.history_[0]["train_loss"]
+
+
+def test_interrupted_fit_goes_on_from_its_checkpoint(all_digits, tmp_path, monkeypatch):
+    X, y = all_digits[0][:128], all_digits[1][:128]
+    expected = ClassifierFeatures(max_epochs=2).fit(X, y)
+    module, n_steps = type(expected.net_.module_), []
+    loss = module.loss
+
+    def counted(self, *args, **kwargs):
+        n_steps.append(1)
+        if len(n_steps) == 4:
+            raise RuntimeError("no power")
+        return loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(module, "loss", counted)
+    extractor = ClassifierFeatures(max_epochs=2, checkpoint=tmp_path / "training.pt")
+    with pytest.raises(RuntimeError, match="no power"):
+        extractor.fit(X, y)
+    # The file knows the first of two epochs of 2 steps each.
+    assert_array_equal(extractor.fit(X, y).transform(X), expected.transform(X))
+    assert len(n_steps) == 4 + 2
 
 
 def test_image_shape_is_used_for_flat_images():
@@ -130,8 +174,8 @@ def test_fitted_on_says_what_and_changes_with_the_data(all_digits):
 
 def test_pickling_keeps_the_features(fitted, all_digits):
     X = all_digits[0][:20]
-    copy = pickle.loads(pickle.dumps(fitted))
-    assert_array_equal(copy.transform(X), fitted.transform(X))
+    opened = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(opened.transform(X), fitted.transform(X))
 
 
 def test_memory_mapped_bytes_are_read(tmp_path, all_digits):

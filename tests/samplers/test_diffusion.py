@@ -7,15 +7,9 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import nn
 
-from latentgen.networks._denoiser import (
-    MLPDenoiser,
-    TimeEmbedding,
-    UNetDenoiser,
-    VariationalDiffusion,
-    _Attention,
-)
+from latentgen.networks._denoisers import MLPDenoiser, TimeEmbedding, UNetDenoiser, _Attention
+from latentgen.networks._diffusion import VariationalDiffusion
 from latentgen.samplers import DiffusionSampler
-from latentgen.samplers._diffusion import _AverageWeights, _moving_average
 
 SPREAD, N_FEATURES = 0.5, 8
 
@@ -84,10 +78,10 @@ def test_chains_weigh_the_density_of_the_model(exact, toy):
     for step in range(n_steps, 0, -1):
         gamma_t, gamma_s = (-6 + 13 * i / n_steps for i in (step, step - 1))
         signal_t, signal_s = (1 / (1 + math.exp(gamma)) for gamma in (gamma_t, gamma_s))
-        share = 1 - math.exp(gamma_s - gamma_t)
+        fraction = 1 - math.exp(gamma_s - gamma_t)
         estimate = math.sqrt(signal_t) * SPREAD**2 / (signal_t * SPREAD**2 + 1 - signal_t)
-        factor = math.sqrt(signal_s) * ((1 - share) / math.sqrt(signal_t) + share * estimate)
-        variance = factor**2 * variance + (1 - signal_s) * share
+        factor = math.sqrt(signal_s) * ((1 - fraction) / math.sqrt(signal_t) + fraction * estimate)
+        variance = factor**2 * variance + (1 - signal_s) * fraction
     variance = variance * (1 + math.exp(-6)) + math.exp(-6)
     u = toy[:6, :2]
     expected = multivariate_normal(np.zeros(2), variance * np.eye(2)).logpdf(u.numpy())
@@ -109,12 +103,32 @@ def test_mean_log_weight_of_a_chain_is_the_bound(exact, toy):
 
 
 def test_training_loss_is_the_bound_of_infinitely_many_steps(exact, toy):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        losses = torch.cat([exact(toy) for _ in range(5)]).double()
-    error = losses.std().item() / math.sqrt(len(losses))
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.cat([exact.continuous_bound(toy, generator) for _ in range(5)]).double()
+    error = rows.std().item() / math.sqrt(len(rows))
     expected = exact_cross_entropy(toy).item()
-    assert losses.mean().item() == pytest.approx(expected, abs=5 * error + 0.007 * expected)
+    assert rows.mean().item() == pytest.approx(expected, abs=5 * error + 0.007 * expected)
+
+
+def test_loss_is_the_mean_bound_of_the_batch(exact, toy):
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    loss, terms = exact.loss((toy, toy[:, :0]), progress=0.5, generator=generators[0], stage="")
+    torch.testing.assert_close(loss, exact.continuous_bound(toy, generators[1]).mean())
+    assert terms == {}
+
+
+class Recorder(nn.Module):
+    def forward(self, u_t, t):
+        self.t = t
+        return torch.zeros_like(u_t)
+
+
+def test_times_of_a_batch_are_stratified_in_any_order(toy):
+    recorder = Recorder()
+    process = VariationalDiffusion(recorder, gamma_min=-6, gamma_max=7)
+    process.continuous_bound(toy[:100], torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(np.diff(np.sort(recorder.t)), 0.01, atol=1e-6)
+    assert abs(np.corrcoef(recorder.t, np.arange(100))[0, 1]) < 0.5
 
 
 @pytest.mark.parametrize("n_steps, allowed", [(100, 0.01), (25, 0.01), (10, 0.06)])
@@ -250,7 +264,7 @@ def test_score_is_a_lower_bound_that_rises_with_the_steps(fitted, correlated):
     assert exact - 0.3 < scores[-1] < exact + 0.02
 
 
-def test_score_is_the_bound_of_the_standardised_codes(fitted, correlated):
+def test_score_is_the_bound_of_the_standardized_codes(fitted, correlated):
     Z = (correlated - fitted.mean_) / fitted.scale_
     with torch.inference_mode():
         bound = np.mean(
@@ -318,6 +332,7 @@ def test_two_clusters_stay_apart():
         {"dropout": 0.5},
         {"gamma_min": -3.0},
         {"gamma_max": 4.0},
+        {"ema_decay": 0.0},
         {"code_shape": (2, 3, 3)},
     ],
 )
@@ -348,7 +363,27 @@ def test_default_width_depends_on_the_shape(code_shape, expected):
     assert first.weight.shape[0] == expected
 
 
-def test_maps_are_learnt_as_maps():
+@pytest.mark.parametrize(
+    "code_shape, handed, expected",
+    [
+        (None, (2, 3, 3), None),
+        ("auto", (2, 3, 3), (2, 3, 3)),
+        ("auto", None, None),
+        ("auto", (18,), None),
+        # Another step has made 18 features of maps.
+        ("auto", (3, 3, 3), None),
+        ((1, 3, 6), (2, 3, 3), (1, 3, 6)),
+    ],
+)
+def test_code_shape_auto_takes_what_is_handed_over(code_shape, handed, expected):
+    Z = np.random.RandomState(0).standard_normal((40, 18))
+    sampler = small(code_shape=code_shape, max_epochs=1).fit(Z, code_shape=handed)
+    assert sampler.code_shape_ == expected
+    assert isinstance(sampler.net_.module_.denoiser, UNetDenoiser) == (expected is not None)
+    assert sampler.partial_fit(Z).code_shape_ == expected
+
+
+def test_maps_are_learned_as_maps():
     # Neighbours in the map are equal: flat rows of 16 with a strong structure.
     coarse = np.random.RandomState(0).standard_normal((200, 1, 2, 2))
     Z = coarse.repeat(2, axis=2).repeat(2, axis=3).reshape(200, 16)
@@ -358,29 +393,6 @@ def test_maps_are_learnt_as_maps():
     across = np.mean((maps[:, 1, 1] - maps[:, 2, 2]) ** 2)
     # Noise would give 1.
     assert within < 0.5 * across
-
-
-# ------------------------------------------------------------------ averaged weights
-
-
-def test_decay_grows_to_its_limit():
-    for n, decay in [(0, 0.1), (8, 0.5), (10**6, 0.999)]:
-        average = _moving_average(torch.ones(1), torch.zeros(1), torch.tensor(n))
-        assert average.item() == pytest.approx(decay)
-
-
-def test_average_takes_the_place_of_the_last_weights():
-    class Net:
-        module_ = nn.Linear(1, 1, bias=False)
-
-    weight, callback = Net.module_.weight.data, _AverageWeights()
-    callback.on_train_begin(Net)
-    for value in (0.0, 1.0, 2.0):
-        weight.fill_(value)
-        callback.on_batch_end(Net, training=True)
-    callback.on_train_end(Net)
-    # The first average is the first value; then the decays are 2 / 11 and 3 / 12.
-    assert weight.item() == pytest.approx((1 - 2 / 11) * 3 / 12 + 2 * 9 / 12)
 
 
 # ------------------------------------------------------------------ errors
@@ -397,6 +409,7 @@ def test_average_takes_the_place_of_the_last_weights():
         ({"code_shape": (2, 9)}, r"'code_shape' \(C, h, w\) with C \* h \* w = 18.* got \(2, 9\)"),
         ({"code_shape": (2, 3, 4)}, r"= 18, the number of features, got \(2, 3, 4\)"),
         ({"code_shape": (2, 3, 3), "width": 24}, "'width' must be a multiple of 16 .* got 24"),
+        ({"code_shape": "maps"}, "'code_shape' parameter of"),
     ],
 )
 def test_fit_refuses(parameters, message):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from torch import nn
 from torch.nn import functional as F
 
+from latentgen.networks._classifier import ConvClassifierNet
 from latentgen.networks._conv import ConvAutoencoderNet
 from latentgen.networks._reconstruction import unit_images
 from latentgen.training import NetworkMixin
@@ -158,10 +159,11 @@ def build_features(model, X, y, module, device, seeds):
 
 def _refuse_judges(model):
     for part in model.modules():
-        if type(part).__module__.split(".")[:2] == ["latentgen", "metrics"]:
+        in_metrics = type(part).__module__.split(".")[:2] == ["latentgen", "metrics"]
+        if in_metrics or isinstance(part, ConvClassifierNet):
             raise ValueError(
-                f"The feature model holds {type(part).__name__} of latentgen.metrics, a network "
-                "that judges generated images. A model that was trained to please its judge gets "
+                f"The feature model holds {type(part).__name__}, a network of latentgen that "
+                "judges generated images. A model that was trained to please its judge gets "
                 "better numbers and no better images: use another network, or 'dae'."
             )
 

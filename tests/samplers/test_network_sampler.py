@@ -1,6 +1,7 @@
 """What the samplers with a network share."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -38,13 +39,20 @@ def draws(sampler):
     return sampler.sample(50, random_state=0)
 
 
-def test_codes_are_standardised_inside(fitted, Z):
+@pytest.fixture(scope="module")
+def line():
+    """Codes near a line, which training finds out quickly."""
+    rng = np.random.RandomState(0)
+    return rng.standard_normal((400, 1)) * [1, 2, 3] + 0.1 * rng.standard_normal((400, 3))
+
+
+def test_codes_are_standardized_inside(fitted, Z):
     np.testing.assert_allclose(fitted.mean_, Z.mean(axis=0))
     np.testing.assert_allclose(fitted.scale_, Z.std(axis=0))
 
 
 def test_scale_and_offset_of_codes_only_move_the_density(fitted, unfitted, Z):
-    # A power of two keeps all bits of the standardised codes.
+    # A power of two keeps all bits of the standardized codes.
     moved = clone(unfitted).fit(8 * Z)
     np.testing.assert_allclose(draws(moved), 8 * draws(fitted), rtol=1e-6)
     np.testing.assert_allclose(
@@ -52,12 +60,13 @@ def test_scale_and_offset_of_codes_only_move_the_density(fitted, unfitted, Z):
     )
 
 
-def test_training_improves_the_density(fitted, unfitted, Z):
-    longer = clone(unfitted).set_params(max_epochs=40, lr=0.01).fit(Z)
-    assert longer.score_samples(Z).mean() > fitted.score_samples(Z).mean() + 0.1
+def test_training_improves_the_density(unfitted, line):
+    short = clone(unfitted).fit(line)
+    longer = clone(unfitted).set_params(max_epochs=20, lr=0.01).fit(line)
+    assert longer.score_samples(line).mean() > short.score_samples(line).mean() + 1
     losses = [row["train_loss"] for row in longer.history_]
     # One epoch of a bound with noise is a rough estimate.
-    assert np.mean(losses[-20:]) < np.mean(losses[:5]) - 0.1
+    assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
 
 
 def test_history_has_a_row_for_each_epoch(fitted):
@@ -67,7 +76,16 @@ def test_history_has_a_row_for_each_epoch(fitted):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"max_epochs": 4}, {"batch_size": 32}, {"lr": 0.1}, {"random_state": 1}]
+    "parameters",
+    [
+        {"max_epochs": 4},
+        {"batch_size": 32},
+        {"lr": 0.1},
+        {"ema_decay": 0.5},
+        {"grad_clip": 0.01},
+        {"net_params": {"optimizer__weight_decay": 10.0}},
+        {"random_state": 1},
+    ],
 )
 def test_parameters_of_the_training_count(fitted, unfitted, Z, parameters):
     other = clone(unfitted).set_params(**parameters).fit(Z)
@@ -76,12 +94,58 @@ def test_parameters_of_the_training_count(fitted, unfitted, Z, parameters):
 
 @pytest.mark.parametrize(
     "batch_size, n_samples, expected",
-    [(64, 256, 4), (100, 256, 3), (1000, 256, 1), ("auto", 256, 16), ("auto", 1600, 50)],
+    [(64, 256, 4), (100, 256, 2), (1000, 256, 1), ("auto", 256, 16), ("auto", 1600, 50)],
 )
 def test_batches_of_an_epoch(unfitted, batch_size, n_samples, expected):
     codes = np.random.RandomState(0).standard_normal((n_samples, 2))
     sampler = clone(unfitted).set_params(batch_size=batch_size, max_epochs=1).fit(codes)
     assert len(sampler.net_.history[-1, "batches"]) == expected
+
+
+def test_max_seconds_ends_the_training(unfitted, Z):
+    sampler = clone(unfitted).set_params(max_seconds=1e-6).fit(Z)
+    # One step is taken, however little time there is.
+    assert sampler.n_iter_ == 1 and len(sampler.net_.history[-1, "batches"]) == 1
+
+
+def test_interrupted_fit_goes_on_from_its_checkpoint(fitted, unfitted, Z, tmp_path, monkeypatch):
+    sampler = clone(unfitted).set_params(checkpoint=tmp_path / "training.pt")
+    module, n_steps = type(fitted.net_.module_), []
+    loss = module.loss
+
+    def counted(self, *args, **kwargs):
+        n_steps.append(1)
+        if len(n_steps) == 6:
+            raise RuntimeError("no power")
+        return loss(self, *args, **kwargs)
+
+    monkeypatch.setattr(module, "loss", counted)
+    with pytest.raises(RuntimeError, match="no power"):
+        sampler.fit(Z)
+    # The file knows the first of three epochs of 4 steps each.
+    sampler.set_params(temperature=0.9).fit(Z).set_params(temperature=1.0)
+    assert len(n_steps) == 6 + 8
+    np.testing.assert_array_equal(draws(sampler), draws(fitted))
+    assert [row["epoch"] for row in sampler.history_] == [1, 2, 3]
+
+
+def test_fits_in_threads_are_those_in_a_row(unfitted, Z):
+    samplers = [clone(unfitted).set_params(random_state=seed, max_epochs=1) for seed in range(8)]
+    if "dropout" in unfitted.get_params():
+        for sampler in samplers:
+            sampler.set_params(dropout=0.5)
+    expected = [draws(clone(sampler).fit(Z)) for sampler in samplers]
+    with ThreadPoolExecutor(8) as pool:
+        fits = list(pool.map(lambda sampler: sampler.fit(Z), samplers))
+    np.testing.assert_array_equal([draws(sampler) for sampler in fits], expected)
+
+
+def test_global_generator_of_torch_is_left_alone(unfitted, Z):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    sampler = copy.deepcopy(clone(unfitted).fit(Z))
+    sampler.partial_fit(Z).sample(5)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_device_is_checked_and_reported(fitted, unfitted, Z):
@@ -143,13 +207,20 @@ def test_more_rows_than_one_batch_of_inference(fitted):
     )
 
 
-def test_partial_fit_trains_on_from_the_weights(unfitted, Z):
-    sampler = clone(unfitted).partial_fit(Z)
-    before = [row["train_loss"] for row in sampler.history_]
-    for _ in range(10):
-        sampler.partial_fit(Z)
-    assert sampler.n_iter_ == 13 and sampler.history_[-1]["epoch"] == 13
-    assert np.mean([row["train_loss"] for row in sampler.history_[-3:]]) < np.mean(before)
+def test_partial_fit_trains_on_from_the_weights(unfitted, line):
+    sampler = clone(unfitted).partial_fit(line)
+    before = sampler.score_samples(line).mean()
+    for _ in range(8):
+        sampler.partial_fit(line)
+    assert sampler.n_iter_ == 11 and sampler.history_[-1]["epoch"] == 11
+    assert sampler.score_samples(line).mean() > before + 0.5
+
+
+def test_partial_fit_refuses_another_network(unfitted, Z):
+    sampler = clone(unfitted).fit(Z)
+    name = "width" if "width" in sampler.get_params() else "n_transforms"
+    with pytest.raises(ValueError, match="only go on with the network of the last fit"):
+        sampler.set_params(**{name: 3}).partial_fit(Z)
 
 
 def test_partial_fit_shuffles_anew_and_keeps_the_scaling(fitted, Z):
@@ -166,7 +237,7 @@ def test_interrupted_partial_fit_leaves_the_old_weights(fitted, Z, monkeypatch):
         raise RuntimeError("no power")
 
     with monkeypatch.context() as patch:
-        patch.setattr("latentgen.samplers._neural._MeanLoss.forward", fail)
+        patch.setattr(type(fitted.net_.module_), "loss", fail)
         with pytest.raises(RuntimeError, match="no power"):
             sampler.partial_fit(Z)
     np.testing.assert_array_equal(draws(sampler), before)
@@ -203,12 +274,9 @@ def test_model_of_a_missing_device_opens_on_the_cpu(fitted, monkeypatch):
     np.testing.assert_array_equal(draws(moved), draws(fitted))
 
 
-def test_divergence_is_an_error_that_names_the_learning_rate(unfitted, Z, monkeypatch):
-    monkeypatch.setattr(
-        "latentgen.samplers._neural._MeanLoss.forward", lambda self, y, _: y.mean() * torch.nan
-    )
-    with pytest.raises(ValueError, match=r"diverged in epoch 1: .* got nan\. Lower 'lr'"):
-        clone(unfitted).fit(Z)
+def test_divergence_is_an_error_that_names_the_learning_rate(unfitted, Z):
+    with pytest.raises(ValueError, match=r"diverged in epoch .* got (nan|inf)\. Lower 'lr'"):
+        clone(unfitted).set_params(lr=1e10).fit(Z)
 
 
 def test_one_code_is_refused(unfitted):
@@ -222,6 +290,11 @@ def test_one_code_is_refused(unfitted):
         ({"max_epochs": 0}, "'max_epochs' parameter of"),
         ({"batch_size": "all"}, "'batch_size' parameter of .* in the range .* or a str"),
         ({"lr": 0}, "'lr' parameter of"),
+        ({"ema_decay": 1.0}, "'ema_decay' parameter of"),
+        ({"grad_clip": 0}, "'grad_clip' parameter of"),
+        ({"max_seconds": 0}, "'max_seconds' parameter of"),
+        ({"checkpoint": 3}, "'checkpoint' parameter of"),
+        ({"net_params": []}, "'net_params' parameter of"),
         ({"device": 3}, "'device' parameter of .* instance of 'str'"),
         ({"temperature": -1}, "'temperature' parameter of"),
         ({"min_novelty": -1}, "'min_novelty' parameter of"),

@@ -1,0 +1,85 @@
+"""What samplers with a network share: training it on standardized codes, and running it."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from abc import abstractmethod
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latentgen.base import BaseSampler
+from latentgen.training import NetworkMixin, apply_in_batches
+
+# Codes that are drawn or scored at a time.
+_INFERENCE_BATCH = 1024
+
+
+class NetworkSampler(NetworkMixin, BaseSampler):
+    """A density given by a network on standardized codes.
+
+    An implementer writes ``_make_module(**design)``, whose loss is minus the mean log-density in
+    nats or a bound on it, and the two that `NetworkSampler` asks for; all of them see codes of
+    mean 0 and standard deviation 1. It calls `_train_on_codes`.
+    """
+
+    _min_samples = 2
+    _read_at_draws = ("temperature", "min_novelty")
+    _largest_batch = 512
+    _cycle_momentum = True
+    optimizer = "adamw"
+
+    _parameter_constraints: dict = {
+        **NetworkMixin._training_constraints,
+        "temperature": [Interval(Real, 0, None, closed="left")],
+        "min_novelty": [Interval(Real, 0, None, closed="left")],
+    }
+
+    @abstractmethod
+    def _draw_standardized(self, n_samples, rng):
+        """Draw standardized codes."""
+
+    @abstractmethod
+    def _standardized_log_density(self, Z):
+        """Log-density of standardized codes in nats, float64."""
+
+    def _set_scale(self, Z):
+        """Settle mean and scale of the codes."""
+        self.mean_ = Z.mean(axis=0, dtype=np.float64)
+        variance = Z.var(axis=0, dtype=np.float64)
+        # A constant feature keeps a width, as in GaussianSampler.
+        floor = max(1e-8 * variance.mean(), 1e-12)
+        self.scale_ = np.sqrt(np.maximum(variance, floor))
+
+    def _standardize(self, Z):
+        return ((Z - self.mean_) / self.scale_).astype(np.float32)
+
+    def _sample(self, n_samples, rng, y=None):
+        return self.mean_ + self.scale_ * self._draw_standardized(n_samples, rng)
+
+    def _log_density(self, Z):
+        # The change of variables of the standardization.
+        density = self._standardized_log_density(self._standardize(Z))
+        return density - np.log(self.scale_).sum()
+
+    def score_samples(self, X):
+        """Compute the log-density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, latent_dim)
+            Codes.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats.
+        """
+        check_is_fitted(self)
+        return self._log_density(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _apply(self, function, *arrays, out):
+        return apply_in_batches(
+            function, *arrays, out=out, batch_size=_INFERENCE_BATCH, device=self.device_
+        )
