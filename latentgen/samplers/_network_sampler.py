@@ -7,7 +7,6 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
 from latentgen.training import NetworkMixin, apply_in_batches
@@ -62,22 +61,6 @@ class NetworkSampler(NetworkMixin, BaseSampler):
         # The change of variables of the standardization.
         density = self._standardized_log_density(self._standardize(Z))
         return density - np.log(self.scale_).sum()
-
-    def score_samples(self, X):
-        """Compute the log-density.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, latent_dim)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats.
-        """
-        check_is_fitted(self)
-        return self._log_density(validate_data(self, X, dtype=np.float64, reset=False))
 
     def _apply(self, function, *arrays, out):
         return apply_in_batches(

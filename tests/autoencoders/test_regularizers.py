@@ -31,6 +31,7 @@ from latentgen.autoencoders._feature_regularizers import alignment_losses, perce
 from latentgen.autoencoders._features import HOG, LocalMoments
 from latentgen.autoencoders._regularizers import low_pass, resize
 from latentgen.autoencoders._training import RegularizedLoss, TrainingStep
+from latentgen.networks._classifier import ConvClassifierNet
 from latentgen.metrics import equivariance_error, high_frequency_share
 
 ON_MAPS = [
