@@ -34,7 +34,7 @@ from latentgen import (
     load_model,
     save_model,
 )
-from latentgen.training import TrainingNet
+from latentgen.training._net import TrainingNet
 from latentgen.exceptions import NearCopyWarning
 
 LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}

@@ -111,7 +111,7 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     n_iter_ : int
         Number of epochs in ``history_``.
     code_shape_ : tuple of int
-        Shape of a code before flattening.
+        Shape of a code before flattening: (latent_dim,), or (channels, height, width).
     device_ : str
         Device in use.
     image_shape_ : tuple of int

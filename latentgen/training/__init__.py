@@ -24,9 +24,9 @@ from importlib import import_module
 
 from latentgen.training._mixin import NetworkMixin
 
-_WITH_TORCH = {"Stage": "_clock", "TrainingNet": "_net", "apply_in_batches": "_inference"}
+_WITH_TORCH = {"Stage": "_clock", "apply_in_batches": "_inference"}
 
-__all__ = ["NetworkMixin", "Stage", "TrainingNet", "apply_in_batches"]
+__all__ = ["NetworkMixin", "Stage", "apply_in_batches"]
 
 
 def __getattr__(name):

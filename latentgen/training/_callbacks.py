@@ -31,7 +31,7 @@ class CountSteps(callbacks.Callback):
         if stage is not self._stage:
             self._stage = stage
             for name, parameter in net.module_.named_parameters():
-                learns = stage.trainable is None or name.startswith(tuple(stage.trainable))
+                learns = stage.learns is None or name.startswith(tuple(stage.learns))
                 parameter.requires_grad_(learns)
 
     def on_batch_end(self, net, training=False, **kwargs):

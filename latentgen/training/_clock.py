@@ -16,14 +16,19 @@ class Stage:
         Handed to ``module.loss``.
     fraction : float
         Fraction of the training that it takes, in (0, 1]; those of all stages add up to 1.
-    trainable : tuple of str or None, default=None
+    learns : tuple of str or None, default=None
         Beginnings of the names of the parameters that learn, such as ``('decoder',)``; None
         stands for all.
+
+    Examples
+    --------
+    >>> from latentgen.training import Stage
+    >>> stages = [Stage("joint", 0.8), Stage("decoder only", 0.2, ("decoder",))]
     """
 
     name: str
     fraction: float
-    trainable: tuple | None = None
+    learns: tuple | None = None
 
 
 class Clock:

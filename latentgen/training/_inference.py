@@ -60,10 +60,12 @@ def apply_in_batches(function, *arrays, out, batch_size, device):
     batch_size : int
         Most rows of a batch.
     device : str
+        A torch device.
 
     Returns
     -------
-    out : ndarray
+    out : ndarray of shape (n, ...)
+        The array that was passed.
     """
     n = len(arrays[0])
     size = min(batch_size, max(n, _LEAST_ROWS))
