@@ -66,6 +66,14 @@ def apply_in_batches(function, *arrays, out, batch_size, device):
     -------
     out : ndarray of shape (n, ...)
         The array that was passed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latentgen.training import apply_in_batches
+    >>> X, out = np.ones((3, 2)), np.empty((3, 1), np.float32)
+    >>> apply_in_batches(lambda x: x.sum(1, True), X, out=out, batch_size=2, device="cpu").ravel()
+    array([2., 2., 2.], dtype=float32)
     """
     n = len(arrays[0])
     size = min(batch_size, max(n, _LEAST_ROWS))

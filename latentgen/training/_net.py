@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 from contextlib import nullcontext
 
 import torch
@@ -98,7 +99,7 @@ class TrainingNet(NeuralNet):
             self._valid_generator = make_generator(self.device, self.seed)
         super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
         for name, values in self._terms[prefix].items():
-            self.history.record(f"{prefix}_{name}", sum(map(float, values)) / len(values))
+            self.history.record(f"{prefix}_{name}", math.fsum(map(float, values)) / len(values))
         self._terms[prefix] = {}
         if training and self.average_ is not None:
             # Validation, and callbacks at the end of the epoch, see the average.
