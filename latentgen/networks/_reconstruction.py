@@ -95,12 +95,15 @@ class ReconstructionModule(nn.Module):
 
     def reconstruction(self, target, logits, weight=None):
         """Loss of logits per pixel, averaged with weights where they are given."""
+        # Without weights in one pass, which takes half the time.
+        reduction = "mean" if weight is None else "none"
+        logits = logits.float()
         if self.kind == "bce":
-            losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+            losses = F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
         else:
-            losses = F.mse_loss(torch.sigmoid(logits.float()), target, reduction="none")
+            losses = F.mse_loss(torch.sigmoid(logits), target, reduction=reduction)
         if weight is None:
-            return losses.mean()
+            return losses
         weight = weight.expand_as(losses)
         return (weight * losses).sum() / weight.sum().clamp(min=1)
 
