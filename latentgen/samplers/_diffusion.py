@@ -14,8 +14,8 @@ from skorch.callbacks import Callback
 from torch.optim.swa_utils import AveragedModel
 
 from latentgen.networks._denoiser import MLPDenoiser, UNetDenoiser, VariationalDiffusion
-from latentgen.samplers._kernels import make_generator
 from latentgen.samplers._neural import INFERENCE_BATCH, NeuralSampler
+from latentgen.utils._random import make_generator
 
 # Widths in use with width=None.
 _MLP_WIDTH, _UNET_WIDTH = 384, 32

@@ -6,13 +6,13 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin
-from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
+from sklearn.utils import Bunch, check_random_state, check_scalar
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._kernels import KERNELS, StrategyKernel
 from latentgen.samplers._partition import (
     find_leaves,
     find_neighborhoods,
@@ -21,27 +21,24 @@ from latentgen.samplers._partition import (
     tree_arrays,
 )
 
-_WITH_DENSITY = ("epanechnikov", "bootstrap_noise", "multivariate_kde", "local_gaussian")
-_STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
-
-# Values per chunk: few calls, but buffers about the size of the L2 cache, for independent noise;
-# many rows of each partition for noise that is multiplied by the factors of partitions.
-_CACHE_VALUES = 2**17
-_FACTOR_VALUES = 2**21
-_FOREIGN_VALUES = 2**19
-
 # Usual codes in a partition that is a neighbourhood, and most of these.
 _LOCAL_SIZE, _MOST_LOCAL = 60, 1000
+
+
+def _kernel_of(strategy):
+    """Kernel of a name or of a user's own strategy."""
+    return KERNELS[strategy] if isinstance(strategy, str) else StrategyKernel(strategy)
 
 
 def _has_density(sampler):
     """Say whether the density of the strategy is known in closed form."""
     strategy = getattr(sampler, "_fitted_strategy", sampler.strategy)
-    if not isinstance(strategy, str) or strategy not in _WITH_DENSITY:
+    if not hasattr(_kernel_of(strategy), "log_density"):
         name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        known = [name for name, kernel in KERNELS.items() if hasattr(kernel, "log_density")]
         raise AttributeError(
             f"The log-density of strategy={name!r} is not known in closed form. "
-            f"Strategies that have one: {', '.join(_WITH_DENSITY)}."
+            f"Strategies that have one: {', '.join(known)}."
         )
     return True
 
@@ -190,7 +187,7 @@ class FastHVRTSampler(BaseSampler):
     """
 
     _parameter_constraints: dict = {
-        "strategy": [StrOptions(set(_STRATEGIES)), HasMethods(["prepare", "generate"])],
+        "strategy": [StrOptions(set(KERNELS)), HasMethods(["prepare", "generate"])],
         "partition": [StrOptions({"hvrt", "fast", "local"})],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left"), None],
         "n_partitions": [Interval(Integral, 2, None, closed="left"), None],
@@ -228,7 +225,7 @@ class FastHVRTSampler(BaseSampler):
         self.random_state = random_state
 
     def _fit(self, Z, y, rng):
-        self._check_bandwidth()
+        _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self.mean_, self.scale_ = Z.mean(axis=0, dtype=np.float64), Z.std(axis=0, dtype=np.float64)
         # A constant feature has a standard deviation of rounding errors.
         self.scale_[self.scale_ <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)] = 1
@@ -272,15 +269,10 @@ class FastHVRTSampler(BaseSampler):
         self._codes, self._rows = codes[order], rows[order]
         self.n_partitions_ = len(self._leaves)
         self.partition_sizes_ = np.bincount(cells)
-        Z = self._z_scores(self._codes)
-        # What only another strategy needed.
-        vars(self).pop("_tables", None)
-        vars(self).pop("_context", None)
-        if isinstance(self._fitted_strategy, str):
-            self._fit_kernels(Z)
-        else:
-            cells, present = cells[order], np.arange(self.n_partitions_)
-            self._context = self._fitted_strategy.prepare(Z, cells, present)
+        kernel = _kernel_of(self._fitted_strategy)
+        self._kernel_arrays = kernel.fit(
+            self._codes, self.partition_sizes_, self.mean_, self.scale_, self.bandwidth
+        )
 
     def _partial_fit(self, Z, y, rng):
         """Route new codes into the partitions, and cut those that have outgrown their share."""
@@ -289,7 +281,7 @@ class FastHVRTSampler(BaseSampler):
                 f"'partition' was {self._fitted_partition!r} in fit, got {self.partition!r}. "
                 "Set the old value, or use fit with all codes."
             )
-        self._check_bandwidth()
+        _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self._fitted_strategy = self.strategy
         old = np.repeat(self._leaves, self.partition_sizes_)
         ids = np.append(old, self._leaves[self._find(Z)])
@@ -338,20 +330,6 @@ class FastHVRTSampler(BaseSampler):
         self._made_sizes = made
         return ids
 
-    def _check_bandwidth(self):
-        if self.bandwidth is None:
-            return
-        if not isinstance(self.strategy, str):
-            raise ValueError(
-                f"'bandwidth'={self.bandwidth} has no effect on a strategy of one's own, got "
-                f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
-            )
-        if self.strategy == "local_gaussian" and self.bandwidth > 1:
-            raise ValueError(
-                f"'bandwidth' must be in (0, 1] for strategy='local_gaussian', got "
-                f"{self.bandwidth}. With 1 a draw keeps nothing of a code but its partition."
-            )
-
     def _fit_hvrt(self, Z, rng):
         """Fit the tree of hvrt."""
         try:
@@ -368,37 +346,6 @@ class FastHVRTSampler(BaseSampler):
             tree_splitter=self.tree_splitter,
             random_state=rng.randint(np.iinfo(np.int32).max),
         ).fit(Z)
-
-    def _fit_kernels(self, Z):
-        """Set the centres and the spread of the kernels, from z-scores sorted by partition.
-
-        Both are kept in the units of the codes, so that draws need no scaling.
-        """
-        sizes, n_features = self.partition_sizes_, Z.shape[1]
-        width = self.bandwidth
-        if width is None:
-            width = {"bootstrap_noise": 0.1, "local_gaussian": 0.8}.get(self.strategy)
-        if width is None:
-            width = _kernels.scott_factors(sizes, n_features)
-        width = np.broadcast_to(width, sizes.shape)[:, None]
-
-        if self.strategy == "univariate_kde_copula":
-            self._spread = _kernels.copula_factors(Z, sizes)
-            self._tables = _kernels.quantile_tables(Z, sizes, self.bandwidth)
-            self._tables *= self.scale_[:, None].astype(np.float32)
-            self._tables += self.mean_[:, None].astype(np.float32)
-            return
-        if self.strategy in ("epanechnikov", "bootstrap_noise"):
-            spread = width * _kernels.cell_stds(Z, sizes) * self.scale_
-        else:
-            spread = _kernels.covariance_factors(Z, sizes)
-            spread *= (width * self.scale_).astype(np.float32)[..., None]
-        if self.strategy == "local_gaussian":
-            # The code keeps a part of itself, the mean of its partition gives the rest.
-            self._keep = np.float32(np.sqrt(1 - float(width[0, 0]) ** 2))
-            means = _kernels.cell_means(Z, sizes) * self.scale_ + self.mean_
-            self._shift = ((1 - self._keep) * means).astype(np.float32)
-        self._spread = spread.astype(np.float32, copy=False)
 
     def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new codes.
@@ -442,86 +389,19 @@ class FastHVRTSampler(BaseSampler):
 
         return self._keep_distance(X_new, redraw, rng), Bunch(row=row, partition=partition)
 
-    def _centers(self, rows, cells):
-        """Centres of the kernels of training codes in the order of the partitions."""
-        if self._fitted_strategy != "local_gaussian":
-            return self._codes[rows]
-        return self._keep * self._codes[rows] + self._shift[cells]
+    def _fitted_kernel(self):
+        """The kernel and the arrays that it was fitted to."""
+        arrays = Bunch(codes=self._codes, sizes=self.partition_sizes_, **self._kernel_arrays)
+        return _kernel_of(self._fitted_strategy), arrays
 
     def _sample(self, n_samples, rng):
         return self._draw(n_samples, rng)[0]
 
     def _draw(self, n_samples, rng):
         """Draw codes; also give the row and the partition of each."""
-        if not isinstance(self._fitted_strategy, str):
-            return self._draw_foreign(n_samples, rng)
-        generator = _kernels.make_generator(rng)
-        rows = generator.integers(len(self._codes), size=n_samples)
-        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)
-        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        fill = self._fill_independent if self._spread.ndim == 2 else self._fill_correlated
-        fill(out, rows, cells, generator)
-        if self._fitted_strategy == "univariate_kde_copula":
-            return out, np.full(n_samples, -1), cells[rows]
-        return out, self._rows[rows], cells[rows]
-
-    def _fill_independent(self, out, rows, cells, generator):
-        """Fill `out` with centres and noise that is independent in each feature."""
-        if self._fitted_strategy == "epanechnikov":
-            draw_noise = _kernels.epanechnikov_noise
-        else:
-            draw_noise = _kernels.normal_noise
-        chunk = max(1, _CACHE_VALUES // out.shape[1])
-        noise, spread = np.empty((2, min(chunk, len(out)), out.shape[1]), dtype=np.float32)
-        for batch in gen_batches(len(out), chunk):
-            size = batch.stop - batch.start
-            draw_noise(generator, noise[:size])
-            # mode='clip' lets take write into its target without a buffer.
-            np.take(self._spread, cells[rows[batch]], axis=0, out=spread[:size], mode="clip")
-            np.take(self._codes, rows[batch], axis=0, out=out[batch], mode="clip")
-            if self.temperature != 1:
-                spread[:size] *= np.float32(self.temperature)
-            spread[:size] *= noise[:size]
-            out[batch] += spread[:size]
-
-    def _fill_correlated(self, out, rows, cells, generator):
-        """Fill `out` with noise that is multiplied by the factor of the partition."""
-        chunk = max(1, _FACTOR_VALUES // max(64, out.shape[1]))
-        noise = np.empty((min(chunk, len(out)), out.shape[1]), dtype=np.float32)
-        for batch in gen_batches(len(out), chunk):
-            # Rows are sorted by partition: sorting them brings equal factors together.
-            order = np.argsort(rows[batch])
-            sorted_rows = rows[batch][order]
-            moved, at = noise[: len(order)], cells[sorted_rows]
-            _kernels.normal_noise(generator, moved)
-            if self.temperature != 1:
-                moved *= np.float32(self.temperature)
-            _kernels.correlate(moved, at, self._spread)
-            if self._fitted_strategy == "univariate_kde_copula":
-                _kernels.transform_scores(moved, at, self._tables)
-            else:
-                moved += self._centers(sorted_rows, at)
-            out[batch][order] = moved
-
-    def _draw_foreign(self, n_samples, rng):
-        """Draw from a strategy of one's own: fair budgets, random order, original units."""
-        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        cells = np.empty(n_samples, dtype=np.intp)
-        share = self.partition_sizes_ / self.partition_sizes_.sum()
-        for batch in gen_batches(n_samples, max(1, _FOREIGN_VALUES // out.shape[1])):
-            budgets = rng.multinomial(batch.stop - batch.start, share)
-            seed = rng.randint(np.iinfo(np.int32).max)
-            Z = np.asarray(self._fitted_strategy.generate(self._context, budgets, seed))
-            if Z.shape != out[batch].shape:
-                raise ValueError(
-                    f"{type(self._fitted_strategy).__name__}.generate must return an array of "
-                    f"shape {out[batch].shape}, one row per unit of 'budgets', got {Z.shape}."
-                )
-            # The strategy groups its rows by partition.
-            order = rng.permutation(len(Z))
-            out[batch] = (Z * self.scale_ + self.mean_)[order]
-            cells[batch] = np.repeat(np.arange(self.n_partitions_), budgets)[order]
-        return out, np.full(n_samples, -1), cells
+        kernel, arrays = self._fitted_kernel()
+        X_new, rows, cells = kernel.draw(arrays, n_samples, rng, self.temperature)
+        return X_new, np.full(n_samples, -1) if rows is None else self._rows[rows], cells
 
     def apply(self, X):
         """Find the partition of each code.
@@ -575,10 +455,5 @@ class FastHVRTSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        if self._fitted_strategy == "epanechnikov":
-            log_density = _kernels.epanechnikov_log_density
-        else:
-            log_density = _kernels.normal_log_density
-        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)
-        centers = self._centers(slice(None), cells)
-        return log_density(X, centers, self.partition_sizes_, self._spread)
+        kernel, arrays = self._fitted_kernel()
+        return kernel.log_density(arrays, X)

@@ -10,7 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._kernels import correlated_noise
+from latentgen.utils._random import make_generator
 
 
 class GaussianMixtureSampler(BaseSampler):
@@ -172,14 +173,15 @@ class GaussianMixtureSampler(BaseSampler):
         self._factors = factors.astype(np.float32)
 
     def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+        generator = make_generator(rng)
         weights = self.mixture_.weights_
         component = generator.choice(len(weights), size=n_samples, p=weights / weights.sum())
         X_new = self.mixture_.means_.astype(np.float32)[component]
         # A tied covariance has one factor.
         cells = component if len(self._factors) > 1 else np.zeros_like(component)
         if self._factors.ndim == 3:
-            _kernels.add_correlated_noise(generator, X_new, cells, self._factors, self.temperature)
+            for rows, noise in correlated_noise(generator, cells, self._factors, self.temperature):
+                X_new[rows] += noise
             return X_new
         noise = generator.standard_normal(X_new.shape, dtype=np.float32)
         noise *= self._factors[cells].reshape(n_samples, -1)

@@ -15,7 +15,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._moments import scott_factors
+from latentgen.utils._random import make_generator
 
 _KERNELS = ("gaussian", "tophat", "epanechnikov", "exponential", "linear", "cosine")
 _CACHE_VALUES = 2**17
@@ -251,7 +252,7 @@ class KernelDensitySampler(BaseSampler):
             return self._cross_validate(unit)
         if self.bandwidth == "silverman":
             n_samples = n_samples * (n_features + 2) / 4
-        return unit * _kernels.scott_factors(n_samples, n_features)
+        return unit * scott_factors(n_samples, n_features)
 
     def _cross_validate(self, unit):
         """Find the bandwidth under which unseen codes are most likely."""
@@ -278,11 +279,11 @@ class KernelDensitySampler(BaseSampler):
                 "Use kernel='gaussian' or 'exponential', or give a number."
             )
         n_fitted = len(rows) * (1 - 1 / folds.n_splits)
-        rate = _kernels.scott_factors(n_samples / n_fitted, n_features)
+        rate = scott_factors(n_samples / n_fitted, n_features)
         return rate * search.best_params_["bandwidth"]
 
     def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+        generator = make_generator(rng)
         n_features = self._codes.shape[1]
         X_new = self._codes[generator.integers(len(self._codes), size=n_samples)]
         width = np.float32(self.bandwidth_ * self.temperature)

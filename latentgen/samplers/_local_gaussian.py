@@ -8,14 +8,17 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._kernels import LocalGaussianKernel
+from latentgen.samplers._moments import cell_means, shrunk_factors
 from latentgen.samplers._partition import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
 
+_KERNEL = LocalGaussianKernel()
 _CODES_PER_CELL = 60
 _MAX_CELLS = 1000
 _MAX_ITER = 3
@@ -224,26 +227,24 @@ class LocalGaussianSampler(BaseSampler):
         # From the mean of all codes, so that large offsets cancel no digits.
         origin = Z.mean(axis=0, dtype=np.float64)
         centred = (Z - origin).astype(np.float32)
-        self.cell_means_ = origin + _kernels.cell_means(centred, self.cell_sizes_)
+        self.cell_means_ = origin + cell_means(centred, self.cell_sizes_)
         shrinkage = None if self.shrinkage == "auto" else self.shrinkage
-        self.cell_factors_ = _kernels.shrunk_factors(centred, self.cell_sizes_, shrinkage)
+        self.cell_factors_ = shrunk_factors(centred, self.cell_sizes_, shrinkage)
         self._codes = Z.astype(np.float32)
         self._fitted_bandwidth = self.bandwidth
 
-    def _centers(self, rows, cells):
-        """Shrink training codes towards the means of their cells; float32."""
-        keep = np.float32(np.sqrt(1 - self._fitted_bandwidth**2))
-        shift = (1 - keep) * self.cell_means_
-        return keep * self._codes[rows] + shift.astype(np.float32)[cells]
+    def _fitted_arrays(self):
+        """What the kernel draws from."""
+        return Bunch(
+            codes=self._codes,
+            sizes=self.cell_sizes_,
+            means=self.cell_means_,
+            factors=self.cell_factors_,
+            bandwidth=self._fitted_bandwidth,
+        )
 
     def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
-        rows = generator.integers(len(self._codes), size=n_samples)
-        cells = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)[rows]
-        X_new = self._centers(rows, cells)
-        scale = self._fitted_bandwidth * self.temperature
-        _kernels.add_correlated_noise(generator, X_new, cells, self.cell_factors_, scale)
-        return X_new
+        return _KERNEL.draw(self._fitted_arrays(), n_samples, rng, self.temperature)[0]
 
     def score_samples(self, X):
         """Compute the log-density of the draws.
@@ -265,7 +266,4 @@ class LocalGaussianSampler(BaseSampler):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        cells = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)
-        centers = self._centers(slice(None), cells)
-        factors = np.float32(self._fitted_bandwidth) * self.cell_factors_
-        return _kernels.normal_log_density(X, centers, self.cell_sizes_, factors)
+        return _KERNEL.log_density(self._fitted_arrays(), X)

@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
 from sklearn.tree import DecisionTreeRegressor
 
-from latentgen.samplers._kernels import cell_means, shrunk_factors
+from latentgen.samplers._moments import cell_means, shrunk_factors
 
 _TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
 

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.utils._random import make_generator
 
 
 class GaussianSampler(BaseSampler):
@@ -129,7 +129,7 @@ class GaussianSampler(BaseSampler):
         self.factor_ = np.linalg.cholesky(covariance)
 
     def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+        generator = make_generator(rng)
         noise = generator.standard_normal((n_samples, len(self.mean_)))
         Z = noise @ (self.temperature * self.factor_.T)
         Z += self.mean_
