@@ -5,7 +5,6 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_argmin
 from sklearn.utils import Bunch, check_random_state, check_scalar
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -13,16 +12,39 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import KERNELS, StrategyKernel
-from latentgen.samplers._partition import (
-    find_leaves,
-    find_neighborhoods,
-    graft,
-    grow_tree,
-    tree_arrays,
-)
+from latentgen.samplers._partitions import NeighborhoodPartition, TreePartition
+from latentgen.samplers._trees import tree_arrays
 
-# Usual codes in a partition that is a neighbourhood, and most of these.
-_LOCAL_SIZE, _MOST_LOCAL = 60, 1000
+
+class _HVRTPartition(TreePartition):
+    """Leaves of the tree of hvrt, which compares all cuts."""
+
+    @property
+    def thorough(self):
+        return self.tree_splitter == "best"
+
+    def _fit(self, codes, mean, scale, rng):
+        try:
+            # Here and not above: the import is slow, and only this class needs the package.
+            from hvrt import FastHVRT
+        except ImportError as error:
+            raise ImportError(
+                "FastHVRTSampler needs hvrt. Install it with: pip install 'hvrt>=2.7,<2.12'."
+            ) from error
+        model = FastHVRT(
+            n_partitions=self.n_cells,
+            min_samples_leaf=self.min_samples_leaf,
+            max_depth=self.max_depth,
+            tree_splitter=self.tree_splitter,
+            random_state=rng.randint(np.iinfo(np.int32).max),
+        ).fit(codes)
+        fitted = {"tree": tree_arrays(model.tree_)}
+        # Its own z-scores, because rounding would send codes to the other side of a threshold.
+        fitted |= {"mean": model.scaler_.mean_, "scale": model.scaler_.scale_}
+        return fitted, model.partition_ids_
+
+
+_PARTITIONS = {"hvrt": _HVRTPartition, "fast": TreePartition, "local": NeighborhoodPartition}
 
 
 def _kernel_of(strategy):
@@ -188,7 +210,7 @@ class FastHVRTSampler(BaseSampler):
 
     _parameter_constraints: dict = {
         "strategy": [StrOptions(set(KERNELS)), HasMethods(["prepare", "generate"])],
-        "partition": [StrOptions({"hvrt", "fast", "local"})],
+        "partition": [StrOptions(set(_PARTITIONS))],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left"), None],
         "n_partitions": [Interval(Integral, 2, None, closed="left"), None],
         "max_depth": [Interval(Integral, 1, None, closed="left"), None],
@@ -229,45 +251,21 @@ class FastHVRTSampler(BaseSampler):
         self.mean_, self.scale_ = Z.mean(axis=0, dtype=np.float64), Z.std(axis=0, dtype=np.float64)
         # A constant feature has a standard deviation of rounding errors.
         self.scale_[self.scale_ <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)] = 1
-        n_partitions, min_samples_leaf = self._size_of_partition(len(Z), Z.shape[1])
-        self._tree = self._means = None
-        if self.partition == "local":
-            self._means, ids = find_neighborhoods(Z, n_partitions, min_samples_leaf, rng)
-        elif self.partition == "fast":
-            self._tree, ids = grow_tree(
-                self._z_scores(Z), n_partitions, min_samples_leaf, rng, max_depth=self.max_depth
-            )
-        else:
-            model = self._fit_hvrt(Z, rng)
-            self.mean_, self.scale_ = model.scaler_.mean_, model.scaler_.scale_
-            self._tree, ids = tree_arrays(model.tree_), model.partition_ids_
-        # How many codes each partition was made for, and out of how many.
-        self._made_sizes, self._n_made = np.bincount(ids), len(Z)
         self._fitted_strategy, self._fitted_partition = self.strategy, self.partition
+        self._partition_arrays, ids = self._make_partition().fit(Z, self.mean_, self.scale_, rng)
         self._adopt(Z.astype(np.float32), ids, np.arange(len(Z)))
 
-    def _size_of_partition(self, n_samples, n_features):
-        """Largest number of partitions, and least number of codes in one."""
-        n_partitions, min_samples_leaf = self.n_partitions, self.min_samples_leaf
-        if self.partition == "local":
-            if n_partitions is None:
-                n_partitions = min(max(n_samples // _LOCAL_SIZE, 1), _MOST_LOCAL)
-            return n_partitions, min_samples_leaf or 5
-        if min_samples_leaf is None:
-            min_samples_leaf = max(n_features + 2, int(np.sqrt(n_samples)))
-        if n_partitions is None:
-            n_partitions = min(max(3 * n_samples // (2 * min_samples_leaf), 30), 1500)
-        return n_partitions, min_samples_leaf
-
-    def _z_scores(self, Z):
-        return (Z - self.mean_) / self.scale_
+    def _make_partition(self):
+        return _PARTITIONS[self._fitted_partition](
+            self.n_partitions, self.min_samples_leaf, self.max_depth, self.tree_splitter
+        )
 
     def _adopt(self, codes, ids, rows):
         """Take over codes with the id of the partition and the row in the training data of each."""
-        self._leaves, cells = np.unique(ids, return_inverse=True)
+        self._ids, cells = np.unique(ids, return_inverse=True)
         order = np.argsort(cells, kind="stable")
         self._codes, self._rows = codes[order], rows[order]
-        self.n_partitions_ = len(self._leaves)
+        self.n_partitions_ = len(self._ids)
         self.partition_sizes_ = np.bincount(cells)
         kernel = _kernel_of(self._fitted_strategy)
         self._kernel_arrays = kernel.fit(
@@ -283,69 +281,13 @@ class FastHVRTSampler(BaseSampler):
             )
         _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self._fitted_strategy = self.strategy
-        old = np.repeat(self._leaves, self.partition_sizes_)
-        ids = np.append(old, self._leaves[self._find(Z)])
+        partition, fitted = self._make_partition(), self._partition_arrays
+        old = np.repeat(self._ids, self.partition_sizes_)
+        ids = np.append(old, partition.find(fitted, Z))
         codes = np.concatenate([self._codes, Z.astype(np.float32)])
         rows = np.append(self._rows, len(self._rows) + np.arange(len(Z)))
-        self._adopt(codes, self._cut_outgrown(codes, ids, rng), rows)
-
-    def _cut_outgrown(self, codes, ids, rng):
-        """Cut partitions that hold twice the codes that they would in a partition made anew."""
-        n_features = codes.shape[1]
-        n_partitions, min_samples_leaf = self._size_of_partition(len(codes), n_features)
-        n_before, _ = self._size_of_partition(self._n_made, n_features)
-        # A limited number of partitions lets each grow with the codes.
-        growth = max(1.0, len(codes) / n_partitions * n_before / self._n_made)
-        made = self._made_sizes
-        usual = made * growth
-        sizes = np.bincount(ids, minlength=len(usual))
-        for cell in np.flatnonzero(sizes > 2 * np.maximum(usual, min_samples_leaf)):
-            members = np.flatnonzero(ids == cell)
-            n_cells = max(2, round(len(members) / usual[cell]))
-            if self._means is not None:
-                means, parts = find_neighborhoods(codes[members], n_cells, min_samples_leaf, rng)
-                ids[members] = len(self._means) + parts
-                self._means = np.concatenate([self._means, means])
-            else:
-                branch, leaves = grow_tree(
-                    self._z_scores(codes[members]),
-                    n_cells,
-                    min_samples_leaf,
-                    rng,
-                    thorough=self.partition == "hvrt" and self.tree_splitter == "best",
-                )
-                if len(branch["feature"]) == 1:
-                    continue
-                ids[members] = len(self._tree["feature"]) + leaves
-                self._tree = graft(self._tree, cell, branch)
-            counts = np.bincount(ids[members])
-            made = np.append(made, np.zeros(max(0, len(counts) - len(made))))
-            made[np.flatnonzero(counts)] = counts[counts > 0] / growth
-        if self._means is not None and len(self._means) > len(usual):
-            # Near the border of a cell that was cut, another mean may now be the nearest.
-            kept = np.unique(ids)
-            nearest = pairwise_distances_argmin(codes, self._means[kept])
-            kept, ids = kept[np.unique(nearest)], np.unique(nearest, return_inverse=True)[1]
-            self._means, made = self._means[kept], made[kept]
-        self._made_sizes = made
-        return ids
-
-    def _fit_hvrt(self, Z, rng):
-        """Fit the tree of hvrt."""
-        try:
-            # Here and not above: the import is slow, and only this class needs the package.
-            from hvrt import FastHVRT
-        except ImportError as error:
-            raise ImportError(
-                "FastHVRTSampler needs hvrt. Install it with: pip install 'hvrt>=2.7,<2.12'."
-            ) from error
-        return FastHVRT(
-            n_partitions=self.n_partitions,
-            min_samples_leaf=self.min_samples_leaf,
-            max_depth=self.max_depth,
-            tree_splitter=self.tree_splitter,
-            random_state=rng.randint(np.iinfo(np.int32).max),
-        ).fit(Z)
+        self._partition_arrays, ids = partition.update(fitted, codes, ids, rng)
+        self._adopt(codes, ids, rows)
 
     def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new codes.
@@ -420,10 +362,9 @@ class FastHVRTSampler(BaseSampler):
         return self._find(validate_data(self, X, dtype=np.float64, reset=False))
 
     def _find(self, Z):
-        """Partition of each code."""
-        if self._means is not None:
-            return pairwise_distances_argmin(Z.astype(np.float64), self._means.astype(np.float64))
-        return np.searchsorted(self._leaves, find_leaves(self._z_scores(Z), self._tree))
+        """Cell of each code."""
+        ids = self._make_partition().find(self._partition_arrays, Z)
+        return np.searchsorted(self._ids, ids)
 
     @available_if(_has_density)
     def score_samples(self, X):

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import LocalGaussianKernel
 from latentgen.samplers._moments import cell_means, shrunk_factors
-from latentgen.samplers._partition import fit_cells_to_density
+from latentgen.samplers._neighborhoods import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
 
 _KERNEL = LocalGaussianKernel()

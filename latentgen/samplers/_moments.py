@@ -1,6 +1,7 @@
-"""Means, spreads and covariances of cells, from codes sorted by cell.
+"""Means, spreads and covariances of cells.
 
-The first ``sizes[0]`` rows of the codes belong to cell 0, the next ``sizes[1]`` to cell 1, and so on.
+Codes are sorted by cell: the first ``sizes[0]`` rows belong to cell 0, the next ``sizes[1]`` to
+cell 1, and so on.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
