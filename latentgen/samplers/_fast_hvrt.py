@@ -1,11 +1,11 @@
-"""Sampler on the partition of the hvrt package."""
+"""Kernels on the cells of a tree, that of the hvrt package or a faster one."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import Bunch, check_random_state, check_scalar
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -68,11 +68,11 @@ def _has_density(sampler):
 class FastHVRTSampler(BaseSampler):
     """Training codes moved by kernels that follow the partition of a FastHVRT tree.
 
-    `hvrt.FastHVRT` cuts the codes into partitions with a regression tree on the sum of their
-    z-scores; faster and more local cuts are on offer too. A draw takes a training code uniformly
-    at random and moves it with the kernel of its partition, so that every partition is hit in
-    proportion to its size and every row is independent of the others. It is the sampler to start
-    with: fast to fit, fast to draw.
+    `hvrt.FastHVRT` cuts the codes into cells with a regression tree on the sum of their z-scores;
+    two other partitions are faster or more local. A draw takes a training code uniformly at
+    random and moves it with the kernel of its cell, so that every cell is hit in proportion to
+    its size and every row is independent of the others. It is the sampler to start with: fast to
+    fit, fast to draw.
 
     Read more in the :ref:`User Guide <fast_hvrt>`.
 
@@ -80,19 +80,19 @@ class FastHVRTSampler(BaseSampler):
     ----------
     strategy : {'epanechnikov', 'bootstrap_noise', 'multivariate_kde', 'univariate_kde_copula', \
             'local_gaussian'} or object, default='epanechnikov'
-        What happens inside a partition.
+        What happens inside a cell.
 
-        - ``'epanechnikov'``: bounded noise, independent in each feature.
+        - ``'epanechnikov'``: bounded noise, independent in each feature [2]_.
         - ``'bootstrap_noise'``: little normal noise, independent in each feature. Close to a
           copy of the training codes.
-        - ``'multivariate_kde'``: normal noise with the covariance of the partition.
+        - ``'multivariate_kde'``: normal noise with the covariance of the cell.
         - ``'univariate_kde_copula'``: kernel density estimates of the single features, joined
-          by a Gaussian copula.
-        - ``'local_gaussian'``: the code is shrunk towards the mean of its partition before
-          normal noise is added, so that mean and covariance of the partition are kept.
+          by a Gaussian copula [3]_.
+        - ``'local_gaussian'``: the code is shrunk towards the mean of its cell before normal
+          noise is added, so that mean and covariance of the cell are kept [4]_.
         - an object with the strategy protocol of hvrt,
           ``prepare(X_z, partition_ids, unique_partitions) -> context`` and
-          ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by partition.
+          ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by cell.
 
     partition : {'hvrt', 'fast', 'local'}, default='hvrt'
         How the codes are cut.
@@ -100,15 +100,15 @@ class FastHVRTSampler(BaseSampler):
         - ``'hvrt'``: the published tree. It needs most of the time of ``fit``.
         - ``'fast'``: a tree with the same target that compares 16 random cuts of each node [5]_.
         - ``'local'``: cuts along the leading principal component of each cell [6]_ and one step
-          of k-means, so that a partition is a neighbourhood. With ``'local_gaussian'`` it gives
-          the best images far from the training set; see the benchmarks.
+          of k-means, so that a cell is a neighborhood. With ``'local_gaussian'`` it gives the
+          best images far from the training set; see the benchmarks.
 
     min_samples_leaf : int, default=None
-        Least number of training codes in a partition. None is hvrt's choice,
-        ``max(n_features + 2, sqrt(n_samples))``, and 5 for ``partition='local'``; 5 gives fine
-        partitions.
+        Least number of training codes in a cell. None is hvrt's choice,
+        ``max(n_features + 2, sqrt(n_samples))``, and 5 for ``partition='local'``; 5 gives a fine
+        partition.
     n_partitions : int, default=None
-        Largest number of partitions, at least 2. None is hvrt's choice,
+        Largest number of cells, at least 2. None is hvrt's choice,
         ``1.5 * n_samples / min_samples_leaf`` within 30 and 1500, and for ``partition='local'``
         one for every 60 codes, 1000 at most.
     max_depth : int, default=None
@@ -117,32 +117,31 @@ class FastHVRTSampler(BaseSampler):
     tree_splitter : {'best', 'random'}, default='best'
         For ``partition='hvrt'``: ``'random'`` fits faster and cuts less precisely.
     bandwidth : float, default=None
-        Width of the kernel in standard deviations of its partition. None is the published
-        width: Scott's factor ``n_p ** (-1 / (n_features + 4))`` of a partition with ``n_p``
-        codes for ``'epanechnikov'`` (half the length of the support) and
-        ``'multivariate_kde'``, its one-dimensional form ``n_p ** (-1 / 5)`` for
-        ``'univariate_kde_copula'``, 0.1 for ``'bootstrap_noise'``, and 0.8 for
-        ``'local_gaussian'``, where it is at most 1: codes are shrunk by
-        ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its partition.
-        Objects have no bandwidth.
+        Width of the kernel in standard deviations of its cell. None is the published width:
+        Scott's factor ``n_c ** (-1 / (n_features + 4))`` of a cell with ``n_c`` codes for
+        ``'epanechnikov'`` (half the length of the support) and ``'multivariate_kde'`` [1]_, its
+        one-dimensional form ``n_c ** (-1 / 5)`` for ``'univariate_kde_copula'``, 0.1 for
+        ``'bootstrap_noise'``, and 0.8 for ``'local_gaussian'``, where it is at most 1: codes are
+        shrunk by ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its cell. A
+        strategy of your own takes none.
     temperature : float, default=1.0
-        Factor of the standard deviation of the kernels' noise; 0 gives their centres. Has no
-        effect on an object as strategy. ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of the tree in ``fit``. Draws are seeded by ``sample(random_state=...)``.
+        Seed of ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
     Attributes
     ----------
     n_partitions_ : int
-        Number of partitions.
+        Number of cells.
     partition_sizes_ : ndarray of shape (n_partitions_,)
-        Number of training codes in each partition.
+        Number of training codes in each cell.
     mean_, scale_ : ndarray of shape (n_features_in_,)
-        Of the z-scores.
+        Mean and standard deviation of the training codes; the latter is 1 for constant features.
     novelty_ : float
         Median over 200 draws of the distance to the nearest training code, divided by the
         distance of that code to its own nearest neighbor: 0 for copies, about 1 for a density
@@ -163,29 +162,40 @@ class FastHVRTSampler(BaseSampler):
 
     See Also
     --------
+    LocalGaussianSampler : The same ``'local_gaussian'`` on cells that follow the density.
     ConditionalSampler : One sampler per class.
-    GaussianSampler : The simplest density.
 
     Notes
     -----
-    The z-scores of a partition have standard deviations of at least 0.01 and covariances with
-    eigenvalues of at least 1e-8, so that constant features and partitions with fewer codes than
+    Inside a cell z-scores have standard deviations of at least 0.01 and covariances with
+    eigenvalues of at least 1e-8, so that constant features and cells with fewer codes than
     features have a kernel; constant features come back with that little noise. The mathematics
     of the four published strategies is that of hvrt 2.11; the code is independent of it.
+    `temperature` has no effect on a strategy of your own.
 
-    A fitted sampler holds the training codes in float32. With ``p`` partitions and ``d``
-    features the strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula
-    ``512 p d`` bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes
-    per row and some megabytes beside its result.
+    The density is a mixture with one kernel on each training code, so that the time of
+    ``score_samples`` is proportional to its number of codes times that of ``fit``. It is
+    ``-inf`` where no kernel reaches, which with ``'epanechnikov'`` in many dimensions is nearly
+    everywhere. The copula and strategies of your own have no ``score_samples``.
 
-    hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` only.
+    Sources of draws have two arrays: ``row``, -1 for the copula and for strategies of your own,
+    which start from no code, and ``partition``, the cell.
+
+    A fitted sampler holds the training codes in float32. With ``p`` cells and ``d`` features the
+    strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula ``512 p d``
+    bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes per row and
+    some megabytes beside its result.
+
+    hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` alone, with
+    ``partition='hvrt'``.
 
     References
     ----------
     .. [1] D. W. Scott, "Multivariate Density Estimation", Wiley, 1992, section 6.3: the
        bandwidth factor.
     .. [2] V. A. Epanechnikov, "Non-parametric estimation of a multivariate probability
-       density", Theory of Probability and its Applications 14 (1969), 153-158.
+       density", Theory of Probability and its Applications 14 (1969), 153-158: the kernel of
+       ``'epanechnikov'``.
     .. [3] B. W. Silverman, "Kernel density estimation using the fast Fourier transform",
        Applied Statistics 31 (1982), 93-99: the marginals of the copula.
     .. [4] B. W. Silverman and G. A. Young, "The bootstrap: to smooth or not to smooth?",
@@ -220,6 +230,8 @@ class FastHVRTSampler(BaseSampler):
         "min_novelty": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
+
+    _read_at_draws = ("temperature", "min_novelty")
 
     def __init__(
         self,
@@ -261,7 +273,7 @@ class FastHVRTSampler(BaseSampler):
         )
 
     def _adopt(self, codes, ids, rows):
-        """Take over codes with the id of the partition and the row in the training data of each."""
+        """Take over codes with the id of the cell and the row in the training data of each."""
         self._ids, cells = np.unique(ids, return_inverse=True)
         order = np.argsort(cells, kind="stable")
         self._codes, self._rows = codes[order], rows[order]
@@ -273,7 +285,7 @@ class FastHVRTSampler(BaseSampler):
         )
 
     def _partial_fit(self, Z, y, rng):
-        """Route new codes into the partitions, and cut those that have outgrown their share."""
+        """Send new codes to their cells, and cut cells that have outgrown the others."""
         if self._fitted_partition != self.partition:
             raise ValueError(
                 f"'partition' was {self._fitted_partition!r} in fit, got {self.partition!r}. "
@@ -289,64 +301,24 @@ class FastHVRTSampler(BaseSampler):
         self._partition_arrays, ids = partition.update(fitted, codes, ids, rng)
         self._adopt(codes, ids, rows)
 
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
-        """Draw new codes.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of codes to draw, at least 1.
-        y : None
-            Only class-conditional samplers take labels, see `ConditionalSampler`.
-        random_state : int, RandomState instance or None, default=None
-            The same integer gives the same codes; None gives new ones in every call.
-        return_source : bool, default=False
-            Whether to return where each code comes from.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_features_in_), dtype float32
-            New codes in random order.
-        source : Bunch
-            Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the
-            training code that was moved, -1 for a strategy that does not start from one; and
-            ``partition``, ndarray of shape (n_samples,), its partition.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is below 1 or labels are passed.
-        """
-        if y is not None or not return_source:
-            return super().sample(n_samples, y=y, random_state=random_state)
-        check_is_fitted(self)
-        self._validate_params()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        rng = check_random_state(random_state)
-        X_new, row, partition = self._draw(int(n_samples), rng)
-
-        def redraw(rows):
-            Z, row[rows], partition[rows] = self._draw(len(rows), rng)
-            return Z
-
-        return self._keep_distance(X_new, redraw, rng), Bunch(row=row, partition=partition)
-
     def _fitted_kernel(self):
         """The kernel and the arrays that it was fitted to."""
         arrays = Bunch(codes=self._codes, sizes=self.partition_sizes_, **self._kernel_arrays)
         return _kernel_of(self._fitted_strategy), arrays
 
-    def _sample(self, n_samples, rng):
-        return self._draw(n_samples, rng)[0]
-
-    def _draw(self, n_samples, rng):
-        """Draw codes; also give the row and the partition of each."""
+    def _sample(self, n_samples, rng, y=None):
         kernel, arrays = self._fitted_kernel()
         X_new, rows, cells = kernel.draw(arrays, n_samples, rng, self.temperature)
-        return X_new, np.full(n_samples, -1) if rows is None else self._rows[rows], cells
+        rows = np.full(n_samples, -1) if rows is None else self._rows[rows]
+        return X_new, {"row": rows, "partition": cells}
+
+    @available_if(_has_density)
+    def _log_density(self, Z):
+        kernel, arrays = self._fitted_kernel()
+        return kernel.log_density(arrays, Z)
 
     def apply(self, X):
-        """Find the partition of each code.
+        """Find the cell of each code.
 
         Parameters
         ----------
@@ -365,36 +337,3 @@ class FastHVRTSampler(BaseSampler):
         """Cell of each code."""
         ids = self._make_partition().find(self._partition_arrays, Z)
         return np.searchsorted(self._ids, ids)
-
-    @available_if(_has_density)
-    def score_samples(self, X):
-        """Compute the log-density of the draws.
-
-        Only available for the strategies ``'epanechnikov'``, ``'bootstrap_noise'``,
-        ``'multivariate_kde'`` and ``'local_gaussian'``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats, with respect to the units of the codes. ``-inf`` where no kernel reaches,
-            which with ``'epanechnikov'`` in many dimensions is nearly everywhere.
-
-        Raises
-        ------
-        AttributeError
-            If the density of the strategy is not known in closed form.
-
-        Notes
-        -----
-        The density is a mixture with one kernel on each training code. Time is proportional to
-        ``n_samples`` times the number of training codes.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        kernel, arrays = self._fitted_kernel()
-        return kernel.log_density(arrays, X)
