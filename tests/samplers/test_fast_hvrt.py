@@ -376,8 +376,10 @@ def test_score_samples_names_the_strategies_with_a_density(strategy, name, Z):
     sampler = FastHVRTSampler(strategy, n_partitions=3).fit(Z)
     with pytest.raises(AttributeError, match="no attribute 'score_samples'") as error:
         sampler.score_samples(Z)
-    reason = str(error.value.__cause__)
-    assert re.search(f"{name}' is not known .* epanechnikov, bootstrap_noise", reason)
+    reason = error.value
+    while reason.__cause__ is not None:
+        reason = reason.__cause__
+    assert re.search(f"{name}' is not known .* epanechnikov, bootstrap_noise", str(reason))
 
 
 def test_score_samples_refuses_codes_of_another_width(Z):

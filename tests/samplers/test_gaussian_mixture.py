@@ -177,3 +177,8 @@ def test_fit_refuses(Z, parameters, message):
 def test_one_sample_is_refused():
     with pytest.raises(ValueError, match="minimum of 2 is required by GaussianMixtureSampler"):
         GaussianMixtureSampler(1).fit([[1.0, 2.0]])
+
+
+def test_draws_have_no_source(Z):
+    with pytest.raises(ValueError, match="do not start from a training code"):
+        GaussianMixtureSampler(2).fit(Z).sample(return_source=True)

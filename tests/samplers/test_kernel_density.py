@@ -94,6 +94,13 @@ def test_draws_start_from_all_codes_alike(kernel):
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
 
 
+def test_draws_start_from_their_source(Z):
+    sampler = KernelDensitySampler(0.5, kernel="tophat").fit(Z[:200]).partial_fit(Z[200:])
+    X_new, source = sampler.sample(500, random_state=0, return_source=True)
+    assert np.linalg.norm(X_new - Z[source.row], axis=1).max() == pytest.approx(0.5, abs=0.01)
+    assert source.row.max() >= 200
+
+
 def test_temperature_scales_the_bandwidth_of_draws(Z):
     cold, warm = (
         KernelDensitySampler(0.5, kernel="tophat", temperature=t).fit(Z) for t in (0.0, 3.0)

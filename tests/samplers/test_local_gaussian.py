@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import chisquare, multivariate_normal
+from sklearn.cluster import KMeans
 
 from latentgen.samplers import LocalGaussianSampler
 
@@ -44,8 +45,8 @@ def test_draws_keep_the_mean_and_covariance_of_every_cell(Z, bandwidth, cluster)
 
 
 def test_cells_are_drawn_in_proportion_to_their_sizes(sampler):
-    share = np.mean(sampler.sample(40_000, random_state=0)[:, 0] > 10)
-    assert abs(share - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 40_000)
+    fraction = np.mean(sampler.sample(40_000, random_state=0)[:, 0] > 10)
+    assert abs(fraction - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 40_000)
 
 
 def test_fitted_moments_are_those_of_the_cells(sampler, Z):
@@ -80,10 +81,15 @@ def test_temperature_scales_the_noise_alone(Z, sampler):
     gaps = cold.sample(100, random_state=0)[:, None] - (means + 0.6 * (Z - means))
     assert np.abs(gaps).max(axis=2).min(axis=1).max() < 1e-4
     hot = LocalGaussianSampler(2, shrinkage=0, temperature=2, random_state=0).fit(Z)
-    # The share of the noise in the variance is 0.64, and is taken four times.
+    # The noise makes 0.64 of the variance, and four times that at temperature 2.
     ratio = part_of(hot.sample(40_000, random_state=0), 0).var(axis=0) / part_of(Z, 0).var(axis=0)
     np.testing.assert_allclose(ratio, 0.36 + 4 * 0.64, rtol=0.06)
     np.testing.assert_allclose(hot.score_samples(Z[:5]), sampler.score_samples(Z[:5]))
+
+
+def test_cells_are_a_thousand_at_most():
+    Z = np.random.RandomState(0).standard_normal((70_000, 1))
+    assert 900 < LocalGaussianSampler(random_state=0).fit(Z).n_cells_ <= 1000
 
 
 @pytest.mark.parametrize("n, d, expected", [(50, 64, 1), (600, 3, 10), (1000, 100, 10)])
@@ -100,7 +106,7 @@ def test_random_state_chooses_the_cells(Z):
     assert first.shape != other.shape or not np.allclose(first, other)
 
 
-def test_cells_take_the_shape_of_the_data(monkeypatch):
+def test_cells_take_the_shape_of_the_data():
     """Long clusters in random directions, judged by the density of unseen codes."""
     rng = np.random.RandomState(0)
     cluster = rng.randint(6, size=3000)
@@ -108,14 +114,28 @@ def test_cells_take_the_shape_of_the_data(monkeypatch):
     noise = np.einsum("nij,nj->ni", shapes[cluster], rng.standard_normal((3000, 8)))
     codes = 2 * rng.standard_normal((6, 8))[cluster] + noise
 
-    def score():
-        sampler = LocalGaussianSampler(6, bandwidth=1.0, random_state=0).fit(codes[:2000])
-        return sampler.score_samples(codes[2000:]).mean()
+    sampler = LocalGaussianSampler(6, bandwidth=1.0, random_state=0).fit(codes[:2000])
+    kmeans = KMeans(6, init="random", n_init=1, max_iter=3, random_state=0).fit(codes[:2000])
+    of_kmeans = [
+        np.log(np.mean(kmeans.labels_ == cell))
+        + multivariate_normal(
+            codes[:2000][kmeans.labels_ == cell].mean(axis=0),
+            np.cov(codes[:2000][kmeans.labels_ == cell].T),
+        ).logpdf(codes[2000:])
+        for cell in range(6)
+    ]
+    assert sampler.score(codes[2000:]) > logsumexp(of_kmeans, axis=0).mean() + 0.5
 
-    fitted = score()
-    path = "latentgen.samplers._local_gaussian.fit_cells_to_density"
-    monkeypatch.setattr(path, lambda Z, cells: cells)
-    assert fitted > score() + 0.5
+
+def test_draws_start_from_their_source(Z):
+    sampler = LocalGaussianSampler(4, temperature=0, random_state=0).fit(Z[:500])
+    sampler.partial_fit(Z[500:])
+    X_new, source = sampler.sample(300, random_state=0, return_source=True)
+    means = sampler.cell_means_[source.cell]
+    np.testing.assert_allclose(X_new, means + 0.6 * (Z[source.row] - means), atol=1e-4)
+    assert source.row.max() >= 500
+    row = sampler.sample(40_000, random_state=1, return_source=True)[1].row
+    assert chisquare(np.bincount(row, minlength=800)).pvalue > 0.01
 
 
 # ------------------------------------------------------------------ shrinkage
