@@ -46,9 +46,9 @@ def copula_factors(Z, sizes):
 def quantile_tables(Z, sizes, bandwidth=None):
     """Tables from normal scores to quantiles of the cells' marginal densities.
 
-    Each marginal is a Gaussian kernel density estimate. Its values are shared out linearly over
-    the two neighbours on an even grid, and the counts are smoothed by one multiplication
-    between two Fourier transforms [Silverman 1982].
+    Each marginal is a Gaussian kernel density estimate. Each value is split linearly between its
+    two neighbors on an even grid, and the counts are smoothed by one multiplication between two
+    Fourier transforms [Silverman 1982].
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ def _kernel_std(kernel, n_features):
 
 
 def _draw_radii(kernel, generator, n_samples, n_features):
-    """Draw distances from the centre, with densities r^(d - 1) K(r), for bandwidth 1."""
+    """Draw distances from the center, with densities r^(d - 1) K(r), for bandwidth 1."""
     if kernel == "tophat":
         return generator.random(n_samples) ** (1 / n_features)
     if kernel == "epanechnikov":

@@ -304,7 +304,7 @@ class StrategyKernel(Kernel):
         """Refuse any: the strategy has its own."""
         if bandwidth is not None:
             raise ValueError(
-                f"'bandwidth'={bandwidth} has no effect on a strategy of one's own, got "
+                f"'bandwidth'={bandwidth} has no effect on a strategy of your own, got "
                 f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
             )
 

@@ -232,10 +232,10 @@ class LocalGaussianSampler(BaseSampler):
         self.n_cells_ = len(self.cell_sizes_)
         # From the mean of all codes, so that large offsets cancel no digits.
         origin = Z.mean(axis=0, dtype=np.float64)
-        centred = (Z - origin).astype(np.float32)
-        self.cell_means_ = origin + cell_means(centred, self.cell_sizes_)
+        centered = (Z - origin).astype(np.float32)
+        self.cell_means_ = origin + cell_means(centered, self.cell_sizes_)
         shrinkage = None if self.shrinkage == "auto" else self.shrinkage
-        self.cell_factors_ = shrunk_factors(centred, self.cell_sizes_, shrinkage)
+        self.cell_factors_ = shrunk_factors(centered, self.cell_sizes_, shrinkage)
         self._codes = Z.astype(np.float32)
         self._fitted_bandwidth = self.bandwidth
 

@@ -46,9 +46,9 @@ def covariance_factors(Z, sizes):
     n_features = Z.shape[1]
     factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
     for cell, (start, size) in enumerate(zip(cell_starts(sizes), sizes, strict=True)):
-        centred = Z[start : start + size] - means[cell]
+        centered = Z[start : start + size] - means[cell]
         # A cell with no more rows than features has a singular covariance.
-        covariance = centred.T @ centred / size
+        covariance = centered.T @ centered / size
         # In z-scores of earlier codes the variances of new ones may be huge.
         ridge = max(VARIANCE_FLOOR, 1e-12 * np.trace(covariance) / n_features)
         factors[cell] = np.linalg.cholesky(covariance + ridge * np.eye(n_features))

@@ -1,4 +1,4 @@
-"""Cells that are neighbourhoods of codes, cut at means and fitted to densities."""
+"""Cells that are neighborhoods of codes, cut at means and fitted to densities."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -18,8 +18,8 @@ _POWER_STEPS = 6
 _CANDIDATES = 8
 _ROUNDS = 3
 # Cells take no more rows than so many times the mean.
-_LARGEST_SHARE = 2
-# Share of a determinant that a row leaves behind, where rounding could make it negative.
+_LARGEST_SIZE = 2
+# Fraction of a determinant that a row leaves behind, where rounding could make it negative.
 _LEAST_LEFT = 1e-3
 
 
@@ -67,20 +67,20 @@ def _principal_cells(Z, n_cells, rng):
     n_made = 1
     while heap and len(heap) + len(done) < n_cells:
         _, _, rows = heapq.heappop(heap)
-        centred = Z[rows]
-        centred -= centred.mean(axis=0)
-        some = centred[:: -(-len(centred) // _SCATTER_ROWS)]
+        centered = Z[rows]
+        centered -= centered.mean(axis=0)
+        some = centered[:: -(-len(centered) // _SCATTER_ROWS)]
         scatter = some.T @ some
         direction = rng.standard_normal(Z.shape[1]).astype(np.float32)
         for _ in range(_POWER_STEPS):
             direction = scatter @ direction
             direction /= max(np.linalg.norm(direction), np.finfo(np.float32).tiny)
-        left = centred @ direction <= 0
+        left = centered @ direction <= 0
         if left.all() or not left.any():
             done.append(rows)  # Equal rows.
             continue
         for side in (left, ~left):
-            part = centred[side]
+            part = centered[side]
             part_scatter = float(
                 np.square(part).sum() - np.square(part.sum(axis=0)).sum() / len(part)
             )
@@ -157,6 +157,6 @@ def _densest_cells(Z, cells):
     order = np.lexsort((-gain, new))
     counts = np.bincount(new, minlength=len(sizes))
     place = rows - np.repeat(np.cumsum(counts) - counts, counts)
-    late = order[place >= max(1, _LARGEST_SHARE * len(Z) // len(sizes))]
+    late = order[place >= max(1, _LARGEST_SIZE * len(Z) // len(sizes))]
     new[late] = cells[late]
     return new

@@ -13,7 +13,7 @@ from sklearn.metrics import pairwise_distances_argmin
 from latentgen.samplers._neighborhoods import find_neighborhoods
 from latentgen.samplers._trees import find_leaves, graft, grow_tree
 
-# Usual codes in a cell that is a neighbourhood, and most of these cells.
+# Usual codes in a cell that is a neighborhood, and most of these cells.
 _LOCAL_SIZE, _MOST_LOCAL = 60, 1000
 
 

@@ -21,7 +21,7 @@ def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=Fa
     """Grow a regression tree on the sum of the z-scores.
 
     Each cut is the best of one random threshold in each of 16 random features (extremely
-    randomised trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
+    randomized trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
 
     Parameters
     ----------

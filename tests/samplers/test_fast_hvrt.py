@@ -16,7 +16,7 @@ STRATEGIES = [*WITH_DENSITY, "univariate_kde_copula"]
 
 
 class Echo:
-    """Strategy of one's own: the mean of the partition, once per row."""
+    """A user's own strategy: the mean of the cell, once per row."""
 
     def prepare(self, X_z, partition_ids, unique_partitions):
         return np.array([X_z[partition_ids == p].mean(axis=0) for p in unique_partitions])
@@ -349,7 +349,7 @@ def test_skops_file_needs_trust_in_nothing_but_the_class(sampler):
         ({"n_partitions": 1}, r"'n_partitions' parameter .* in the range \[2, inf\)"),
         ({"bandwidth": 0.0}, "'bandwidth' parameter"),
         ({"strategy": "local_gaussian", "bandwidth": 1.5}, r"must be in \(0, 1\] .* got 1.5"),
-        ({"strategy": Echo(), "bandwidth": 0.5}, "no effect on a strategy of one's own, got Echo"),
+        ({"strategy": Echo(), "bandwidth": 0.5}, "no effect on a strategy of your own, got Echo"),
     ],
 )
 def test_fit_refuses(parameters, message, Z):

@@ -26,7 +26,7 @@ def Z():
 
 
 def radial_density(sampler, d):
-    """Radii and the density of the distance from the one centre, from ``score_samples``."""
+    """Radii and the density of the distance from the one center, from ``score_samples``."""
     reach = 1 if sampler.kernel in BOUNDED else d + 12 * np.sqrt(d)
     # Just inside the edge, which belongs to the support in some kernels and not in others.
     radii = np.linspace(0, reach * BANDWIDTH * (1 - 1e-12), 4001)

@@ -29,7 +29,7 @@ def Z():
 
 
 def scatter_inside(Z, cells):
-    """Share of the total scatter that is left inside cells."""
+    """Fraction of the total scatter that is left inside cells."""
     inside = sum(np.square(Z[cells == c] - Z[cells == c].mean(axis=0)).sum() for c in set(cells))
     return inside / np.square(Z - Z.mean(axis=0)).sum()
 
@@ -68,7 +68,7 @@ def test_a_graft_cuts_one_leaf_and_leaves_the_others(Z):
     assert_array_equal(found[rows], len(tree["feature"]) + inner)
 
 
-# ------------------------------------------------------------------ neighbourhoods
+# ------------------------------------------------------------------ neighborhoods
 
 
 def test_neighborhoods_are_compact(Z):
@@ -124,7 +124,7 @@ def test_rows_leave_a_wrong_cell_also_in_many_dimensions():
     assert_array_equal(fit_cells_to_density(Z, wrong), truth)
 
 
-def test_no_row_joins_a_cell_with_twice_its_share():
+def test_no_row_joins_a_cell_of_twice_the_mean_size():
     """Six cells of one distribution, the first of which would take nearly all by its size."""
     start = np.repeat(np.arange(6), [300, 20, 20, 20, 20, 20])
     cells = fit_cells_to_density(np.random.RandomState(0).standard_normal((400, 3)), start)
