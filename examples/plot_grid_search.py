@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_
 
 from latentgen import ConditionalSampler, ConvAutoencoder, FastHVRTSampler, make_latent_pipeline
 from latentgen.datasets import load_digits_images
+from latentgen.exceptions import NearCopyWarning
 from latentgen.inspection import SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
 from latentgen.model_selection import best_without_copying, search_table
@@ -52,7 +53,7 @@ grid = {
     "autoencoder__latent_dim": [8, 16],
     "sampler__sampler__strategy": ["epanechnikov", "bootstrap_noise", "local_gaussian"],
 }
-warnings.filterwarnings("ignore", message=".*near-copies of training")  # Scored below.
+warnings.simplefilter("ignore", NearCopyWarning)  # The search scores copies.
 with TemporaryDirectory() as cache:
     generator = make_latent_pipeline(
         ConvAutoencoder(batch_size=64, lr=0.01, random_state=0),

@@ -111,9 +111,10 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     qualified = scored & (copies <= most_near_copies)
     if qualified.any():
         return int(np.argmin(np.where(qualified, fid, np.inf)))
-    # A fraction that is not finite is the worst of all.
+    # A fraction that is not finite counts as the worst one.
     copies = np.where(scored, np.nan_to_num(copies, nan=1.0), np.inf)
     fewest = int(np.lexsort((fid, copies))[0])
+    # Not a NearCopyWarning: who silences those of single fits still wants this answer.
     warnings.warn(
         f"No candidate qualifies: expected at most {most_near_copies:.1%} near-copies, got "
         f"{copies[fewest]:.1%} or more. The candidate with the fewest is taken. Search smoother "

@@ -124,7 +124,7 @@ def test_named_sweeps_are_those_of_the_published_results():
     assert list(sweeps) == ["strategy", "beta", "latent_dim", "ensemble", "tree"]
 
 
-@pytest.mark.filterwarnings("ignore:.*near-copies")
+@pytest.mark.filterwarnings("ignore::latentgen.exceptions.NearCopyWarning")
 @pytest.mark.parametrize("name", sweeps)
 def test_sweep_runs_on_its_pipeline(name, digits):
     def scoring(estimator, X, y=None):

@@ -28,6 +28,7 @@ from latentgen.cli._console import (
 )
 from latentgen.cli._writing import save_figure, save_json, use_file_backend
 from latentgen.datasets import load_digits_images
+from latentgen.exceptions import NearCopyWarning
 from latentgen.inspection import SampleGridDisplay, SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
 from latentgen.metrics._measures import SCORES
@@ -97,7 +98,7 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
 
     with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():
         # The table has a column of near-copies.
-        warnings.filterwarnings("ignore", message=".*near-copies of training codes")
+        warnings.simplefilter("ignore", NearCopyWarning)
         pipeline = make_latent_pipeline(
             # Settings for small images: many small steps, large enough to learn from each.
             ConvAutoencoder(
