@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
+from newcomer_sampler import InterpolatingSampler
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
@@ -55,6 +56,7 @@ SAMPLERS = [
     ConditionalSampler(GaussianMixture(random_state=0)),
     EnsembleSampler(LocalGaussianSampler(), n_estimators=2, random_state=0),
     EnsembleSampler(ConditionalSampler(GaussianSampler()), n_estimators=2, random_state=0),
+    InterpolatingSampler(),
 ]
 
 PIPELINES = [
@@ -72,6 +74,9 @@ PIPELINES = [
 OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
 
 ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
+
+# Classes that are no part of latentgen, written as CONTRIBUTING.md tells it.
+NEWCOMERS = [InterpolatingSampler]
 
 
 CLUSTER_MEANS = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0]])
