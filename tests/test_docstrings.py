@@ -19,6 +19,7 @@ from sklearn.base import clone
 
 import latentgen
 from latentgen.base import BaseSampler
+from latentgen.utils import ImageLayout
 
 # Codes of numpydoc.validate. Left out are those that ask for an extended summary (ES01), a See
 # Also (SA01) and an example (EX01) on every method, an unnamed return value (RT02), and a verb
@@ -106,9 +107,7 @@ PENDING = {
     "image_shape",
     "lr",
     "max_epochs",
-    "min_novelty",
     "n_features_in_",
-    "novelty_",
 }
 
 
@@ -147,7 +146,7 @@ def descriptions():
     """(of codes or of images, name) -> {description: classes}, of parameters and attributes."""
     found = defaultdict(lambda: defaultdict(set))
     for thing in OBJECTS.values():
-        if inspect.isclass(thing):
+        if inspect.isclass(thing) and thing is not ImageLayout:
             role = "codes" if issubclass(thing, BaseSampler) else "images"
             documented = NumpyDocString(inspect.getdoc(thing))
             for entry in documented["Parameters"] + documented["Attributes"]:
