@@ -70,8 +70,8 @@ def public_callables():
 
 OBJECTS = public_objects()
 CALLABLES = public_callables()
-# What is in base.py and in utils is for implementers: every estimator is an example of its use.
-WITH_EXAMPLE = [name for name in OBJECTS if name.split(".")[1] not in ("base", "utils")]
+# What is in these is for implementers: every estimator is an example of its use.
+WITH_EXAMPLE = [name for name in OBJECTS if name.split(".")[1] not in ("base", "training", "utils")]
 API_PAGES = sorted(Path(__file__).parents[1].glob("docs/api/*.rst"))
 
 # Parameters and attributes that are not described in the same words by all classes that have them,
