@@ -31,7 +31,7 @@ def generation_report(
     """Measure generated images, and real ones beside them.
 
     Every value comes with its *floor*: what the same number of real training images reach in
-    place of the generated ones. A floor is no bound; a generator that copies its training set
+    place of the generated ones. A floor is not a bound: a generator that copies its training set
     reaches it, which is why novelty stands beside it.
 
     Parameters
