@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 from _judge import Judge, cached
 from _record import RESULTS, environment, print_rows, update_rows
+from sklearn.base import clone
 from sklearn.cluster import BisectingKMeans, KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from latentgen import ConvAutoencoder, FastHVRTSampler
+from latentgen import ConvAutoencoder, FastHVRTSampler, LocalGaussianSampler
 from latentgen.datasets import fetch_mnist
 from latentgen.metrics import ClassifierFeatures, novelty
-from latentgen.samplers._partition import fit_cells_to_density
 
 BANDWIDTHS = (0.6, 0.8, 1.0)
 
@@ -36,12 +36,6 @@ BANDWIDTHS = (0.6, 0.8, 1.0)
 def k_means(Z, n_cells, seed, **params):
     params = {"n_clusters": n_cells, "n_init": 1, "random_state": seed} | params
     return KMeans(**params).fit(Z).labels_
-
-
-def k_means_and_density(Z, n_cells, seed):
-    """What `LocalGaussianSampler` does."""
-    cells = k_means(Z, n_cells, seed, init="random", max_iter=3)
-    return fit_cells_to_density(Z, np.unique(cells, return_inverse=True)[1])
 
 
 def principal_cuts(Z, n_cells, seed):
@@ -107,7 +101,9 @@ LOCAL = {
     "k-means, 20 steps": partial(k_means, max_iter=20),
     "k-means, 5 steps": partial(k_means, init="random", max_iter=5),
     "k-means, 3 steps": partial(k_means, init="random", max_iter=3),
-    "k-means, 3 steps, then density": k_means_and_density,
+    "k-means, 3 steps, then density": lambda Z, n_cells, seed: LocalGaussianSampler(
+        n_cells, random_state=seed
+    ).fit(Z),
     "mini-batch k-means": lambda Z, n_cells, seed: (
         MiniBatchKMeans(n_cells, n_init=1, batch_size=4096, max_iter=20, random_state=seed)
         .fit(Z)
@@ -170,6 +166,17 @@ class Cells:
         return (self.Z[rows] + widths[self.cells[rows]] * noise).astype(np.float32)
 
 
+class SamplerCells:
+    """The cells of a fitted `LocalGaussianSampler`, which draws from them itself."""
+
+    def __init__(self, Z, sampler):
+        self.Z, self.sampler, self.sizes = Z, sampler, sampler.cell_sizes_
+
+    def local_gaussian(self, n_samples, bandwidth, seed):
+        sampler = clone(self.sampler).set_params(bandwidth=bandwidth).fit(self.Z)
+        return sampler.sample(n_samples, random_state=seed)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, nothing is written")
@@ -213,9 +220,10 @@ def main():
                 if name not in arguments.partitions:
                     continue
                 start = time.process_time()
-                labels = cut(Z, n_local if ways is LOCAL else n_leaves, seed)
+                found = cut(Z, n_local if ways is LOCAL else n_leaves, seed)
                 seconds = time.process_time() - start
-                cells = Cells(Z, labels)
+                of_sampler = isinstance(found, LocalGaussianSampler)
+                cells = SamplerCells(Z, found) if of_sampler else Cells(Z, found)
                 for bandwidth in BANDWIDTHS if kernel == "local_gaussian" else ("",):
                     if kernel == "local_gaussian":
                         Z_new = cells.local_gaussian(n_generated, bandwidth, seed)

@@ -12,6 +12,8 @@ from pathlib import Path
 from sphinx_gallery.sorting import ExplicitOrder
 
 import latentgen
+from latentgen.cli._parser import COMMANDS
+from latentgen.metrics._measures import MEASURES
 
 project = "latentgen"
 author = "The latentgen developers"
@@ -70,16 +72,41 @@ warnings.filterwarnings("ignore", message="Matplotlib is currently using agg")
 
 
 def write_command_help(app):
-    """Keep the pages of the command line equal to what ``--help`` prints."""
+    """Keep the page of the command line equal to the table of commands and to ``--help``."""
+    lines = []
+    for command in ["", *(row.name for row in COMMANDS)]:
+        run = subprocess.run(
+            [sys.executable, "-m", "latentgen", *command.split(), "--help"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"COLUMNS": "96"},
+        )
+        title = f"latentgen {command}".strip()
+        lines += [title, "-" * len(title), "", ".. code-block:: text", ""]
+        lines += [f"   {line}" for line in run.stdout.splitlines()] + [""]
+    write_generated(app, "commands.txt", lines)
+
+
+def write_measures(app):
+    """Keep the page of the metrics equal to the table of measures."""
+    better = {True: "greater", False: "lower", None: "neither"}
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    rows = [("heading", "in reports", "as a score", "better", "needs")]
+    for row in MEASURES:
+        score = f"``{row.score_name}``" if row.scored else ""
+        needs = ", ".join(sorted(row.needs))
+        rows.append((row.heading, f"``{row.key}``", score, better[row.greater_is_better], needs))
+    for row in rows:
+        bullets = ["* -", *["  -"] * (len(row) - 1)]
+        lines += [f"   {b} {cell}".rstrip() for b, cell in zip(bullets, row, strict=True)]
+    write_generated(app, "measures.txt", lines)
+
+
+def write_generated(app, name, lines):
     folder = Path(app.srcdir, "api", "generated")
     folder.mkdir(parents=True, exist_ok=True)
-    wide = os.environ | {"COLUMNS": "96"}
-    for command in ["", "demo", "fit", "sample", "evaluate", "sweep"]:
-        arguments = [sys.executable, "-m", "latentgen", *command.split(), "--help"]
-        text = subprocess.run(
-            arguments, check=True, capture_output=True, text=True, env=wide
-        ).stdout
-        (folder / f"help_{command or 'latentgen'}.txt").write_text(text)
+    (folder / name).write_text("\n".join(lines) + "\n")
 
 
 def quote_fitted_names(app, what, name, obj, options, lines):
@@ -95,3 +122,4 @@ def setup(app):
     # Before numpydoc, which takes types for prose.
     app.connect("autodoc-process-docstring", quote_fitted_names, priority=100)
     app.connect("builder-inited", write_command_help)
+    app.connect("builder-inited", write_measures)

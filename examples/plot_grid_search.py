@@ -12,14 +12,15 @@ import warnings
 from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, train_test_split
 
 from latentgen import ConditionalSampler, ConvAutoencoder, FastHVRTSampler, make_latent_pipeline
 from latentgen.datasets import load_digits_images
+from latentgen.exceptions import NearCopyWarning
 from latentgen.inspection import SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
+from latentgen.model_selection import best_without_copying, search_table
 
 X, y = load_digits_images(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
@@ -39,18 +40,12 @@ judges = {"feature_extractor": features, "classifier": classifier, "X_train": X_
 scorer = GenerationScorer(**judges, random_state=0)
 
 # %%
-# `refit` may be a function of the results. This one takes the smallest FID among the candidates
-# that hardly copy. A near-copy is much closer to a training image than unseen real images are.
-
-
-def best_without_copying(results):
-    copies = results["mean_test_near_copies"] > 0.05
-    return int(np.argmax(np.where(copies, -np.inf, results["mean_test_neg_frechet_distance"])))
-
-
-# %%
 # The search
 # ----------
+#
+# `refit` may be a function of the results. `best_without_copying` takes the smallest FID among the
+# candidates that hardly copy. A near-copy is much closer to a training image than unseen real
+# images are.
 #
 # With `memory` and a seed, the strategies share one fitted autoencoder per fold and code size.
 
@@ -58,7 +53,7 @@ grid = {
     "autoencoder__latent_dim": [8, 16],
     "sampler__sampler__strategy": ["epanechnikov", "bootstrap_noise", "local_gaussian"],
 }
-warnings.filterwarnings("ignore", message=".*near-copies")  # The search shows their share.
+warnings.simplefilter("ignore", NearCopyWarning)  # The search scores copies.
 with TemporaryDirectory() as cache:
     generator = make_latent_pipeline(
         ConvAutoencoder(batch_size=64, lr=0.01, random_state=0),
@@ -72,15 +67,17 @@ with TemporaryDirectory() as cache:
 SweepDisplay.from_search(search, metric=("neg_frechet_distance", "novelty"), group_by="strategy")
 
 # %%
-# The smallest FID belongs to a sampler that hardly moves its training codes. The chosen candidate,
-# with the circle, has nearly the same FID without copying.
+# The same as a table, the smallest FID first. `bootstrap_noise` hardly moves its training codes:
+# its FID is small and most of its images are near-copies. The chosen candidate, with the circle,
+# does not copy.
 
-results = search.cv_results_
-smallest = results["mean_test_neg_frechet_distance"].argmax()
-for name, row in [("smallest FID", smallest), ("chosen", search.best_index_)]:
-    fid = -results["mean_test_neg_frechet_distance"][row]
-    copies = 100 * results["mean_test_near_copies"][row]
-    print(f"{name}: {results['params'][row]}\n    FID {fid:.1f}, {copies:.0f} % near-copies")
+table = search_table(search)
+chosen = table[search.best_index_]
+for row in sorted(table, key=lambda row: row["scores"]["FID"]):
+    described = ", ".join(row["candidate"].values())
+    fid, copies = row["scores"]["FID"], row["scores"]["near-copies"]
+    mark = "  chosen" if row is chosen else ""
+    print(f"{described:20} FID {fid:5.1f}, {copies:4.0%} near-copies{mark}")
 
 # %%
 # The verdict
@@ -96,5 +93,5 @@ report = generation_report(
 )
 for name in ["frechet_distance", "kernel_distance", "tstr"]:
     print(f"{name}: {report[name]:.3f}, floor {report[f'{name}_floor']:.3f}")
-print(f"novelty: {report['novelty']:.2f}, near-copies: {100 * report['near_copies']:.0f} %")
+print(f"novelty: {report['novelty']:.2f}, near-copies: {report['near_copies']:.0%}")
 plt.show()

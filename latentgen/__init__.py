@@ -24,7 +24,7 @@ _HOMES = {
     "load_model": "persistence",
     "save_model": "persistence",
 }
-_SUBPACKAGES = ["autoencoders", "datasets", "inspection", "metrics", "samplers"]
+_SUBPACKAGES = ["autoencoders", "datasets", "inspection", "metrics", "model_selection", "samplers"]
 
 __all__ = ["__version__", *sorted([*_HOMES, *_SUBPACKAGES])]
 

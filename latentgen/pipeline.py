@@ -57,7 +57,7 @@ class LatentGenerativePipeline(Pipeline):
     is_synthetic_ : ndarray of shape (n_samples_resampled,), dtype bool
         Which rows of the last ``fit_resample`` are generated.
     n_features_in_ : int
-        Number of pixels.
+        Number of pixels, C * H * W.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, when the images came as a data frame.
 

@@ -12,14 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from _estimators import (
-    AUTOENCODERS,
-    CLUSTER_MEANS,
-    ESTIMATORS,
-    PIPELINES,
-    SAMPLERS,
-    TRUSTED,
-)
+from _estimators import AUTOENCODERS, CLUSTER_MEANS, ESTIMATORS, NEWCOMERS, PIPELINES, SAMPLERS
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
@@ -95,7 +88,7 @@ def by_deepcopy(model, path):
 
 def by_file(model, path):
     save_model(model, path / "model.latentgen")
-    return load_model(path / "model.latentgen", trusted=TRUSTED)
+    return load_model(path / "model.latentgen", trusted=NEWCOMERS)
 
 
 def with_known(estimator, **parameters):

@@ -8,10 +8,9 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from latentgen.model_selection import score_heading, score_names, search_table, short_names
 from latentgen.utils._optional import import_optional
 
-_ACRONYMS = {"fid": "FID", "kid": "KID", "ks": "KS", "mse": "MSE", "tstr": "TSTR"}
-_MAX_VALUE_LENGTH = 48
 _BEST_COLOR = "C3"
 _FONT_SIZE = 9
 _LETTER_WIDTH = 0.076  # inches, in a font of fixed width
@@ -19,58 +18,13 @@ _LETTER_WIDTH = 0.076  # inches, in a font of fixed width
 
 def _metric_keys(results, refit, metric):
     """Names of the wanted metrics as they are in ``cv_results_``."""
-    prefix = "mean_test_"
-    known = [key.removeprefix(prefix) for key in results if key.startswith(prefix)]
+    known = score_names(results)
     if metric is None:
         return [refit if refit in known else known[0]]
     keys = [metric] if isinstance(metric, str) else list(metric)
     if not 1 <= len(keys) <= 2 or not set(keys) <= set(known):
         raise ValueError(f"'metric' must be one or two of {known}, got {metric!r}.")
     return keys
-
-
-def _short(value):
-    """One line for a parameter value."""
-    if isinstance(value, float | np.floating):
-        return f"{value:.4g}"
-    text = value if isinstance(value, str) else " ".join(repr(value).split())
-    return text if len(text) <= _MAX_VALUE_LENGTH else text[: _MAX_VALUE_LENGTH - 1] + "…"
-
-
-def _short_names(names):
-    """Drop step prefixes, as far as the names stay different: {full name: short name}."""
-    short = {}
-    for name in names:
-        parts = name.split("__")
-        endings = ["__".join(parts[start:]) for start in reversed(range(len(parts)))]
-        others = [other for other in names if other != name]
-        short[name] = next(
-            ending
-            for ending in [*endings, name]
-            if not any(o == ending or o.endswith(f"__{ending}") for o in others) or ending == name
-        )
-    return short
-
-
-def _describe(params):
-    """Describe candidates by what varies.
-
-    Returns
-    -------
-    candidates : list of dict of str to str
-        The same parameters in all of them; empty text where a candidate does not have one.
-    short : dict of str to str
-        Short name of every parameter, by its full name.
-    """
-    names = sorted(set().union(*params))
-    short = _short_names(names)
-    absent = object()
-    varying = [name for name in names if len({repr(p.get(name, absent)) for p in params}) > 1]
-    candidates = [
-        {short[name]: _short(p[name]) if name in p else "" for name in varying or names}
-        for p in params
-    ]
-    return candidates, short
 
 
 def _full_name(name, known):
@@ -99,9 +53,9 @@ class SweepDisplay:
     candidates : list of dict of str to str
         The varying parameters of each candidate, all with the same keys.
     metrics : list of str
-        Names of the metrics.
-    lower_is_better : list of bool
-        Direction of each metric.
+        Headings of the metrics, such as ``'FID'``.
+    greater_is_better : list of bool or None
+        Direction of each metric; None where neither is better.
     groups : list of str, default=None
         Group of each candidate, drawn in one color.
     group_name : str, default=None
@@ -119,6 +73,7 @@ class SweepDisplay:
     See Also
     --------
     SampleGridDisplay : What the best candidate draws.
+    latentgen.model_selection.search_table : The same as a table.
 
     Examples
     --------
@@ -139,7 +94,7 @@ class SweepDisplay:
         candidates,
         *,
         metrics,
-        lower_is_better,
+        greater_is_better,
         groups=None,
         group_name=None,
         n_candidates=None,
@@ -148,7 +103,7 @@ class SweepDisplay:
         self.stds = stds
         self.candidates = candidates
         self.metrics = metrics
-        self.lower_is_better = lower_is_better
+        self.greater_is_better = greater_is_better
         self.groups = groups
         self.group_name = group_name
         self.n_candidates = n_candidates
@@ -165,8 +120,9 @@ class SweepDisplay:
             Name of the metric in ``cv_results_``, or two names for the horizontal and the
             vertical axis; the first one ranks the candidates, except that the one chosen by a
             callable ``refit`` is the best. If None, the metric that chose the best candidate
-            (``refit``), else the first one. Metrics named ``neg_*`` are
-            shown as positive values, lower being better.
+            (``refit``), else the first one. Scores that were negated for the search are shown
+            under the heading of their measure, with its sign and direction: those named
+            ``neg_frechet_distance`` as FID, lower being better.
         group_by : str, default=None
             Parameter whose values get one color each, by its full name or by the part after
             the last double underscore.
@@ -189,38 +145,41 @@ class SweepDisplay:
         check_scalar(max_candidates, "max_candidates", Integral, min_val=1)
         results = search.cv_results_
         keys = _metric_keys(results, getattr(search, "refit", None), metric)
-        means = np.column_stack([results[f"mean_test_{key}"] for key in keys]).astype(float)
-        stds = np.column_stack([results[f"std_test_{key}"] for key in keys]).astype(float)
+        headings, greater, signs = zip(
+            *(score_heading(key, getattr(search, "scoring", None)) for key in keys), strict=True
+        )
+        table = search_table(search, varying_only=False)
+        means, stds = (
+            np.array([[row[kind][heading] for heading in headings] for row in table])
+            for kind in ("scores", "stds")
+        )
         scored = np.flatnonzero(np.isfinite(means).all(axis=1))
         if not len(scored):
             raise ValueError(
                 f"No candidate has a finite score for {' and '.join(keys)}: every fit or scoring "
                 "failed. Run the search with error_score='raise' to see why."
             )
-        order = scored[np.argsort(-means[scored, 0], kind="stable")]
+        # The sign makes a value the score that the search ranked.
+        order = scored[np.argsort(-signs[0] * means[scored, 0], kind="stable")]
         if callable(getattr(search, "refit", None)) and search.best_index_ in scored:
             # Its own rule chose the best candidate, which need not be first in any metric.
             order = np.append(search.best_index_, order[order != search.best_index_])
         order = order[:max_candidates]
-        scoring = getattr(search, "scoring", None)
-        # A search with one metric calls it 'score', whatever it is.
-        names = [scoring] if keys == ["score"] and isinstance(scoring, str) else keys
-        lower = [name.startswith("neg_") for name in names]
-        candidates, short = _describe(results["params"])
         groups = group_name = None
         if group_by is not None:
-            full_name = _full_name(group_by, short)
-            group_name = short[full_name]
-            groups = [_short(results["params"][row].get(full_name)) for row in order]
+            short = short_names(results["params"])
+            group_name = short[_full_name(group_by, short)]
+            groups = [table[row]["candidate"][group_name] for row in order]
+        varying = [row["candidate"] for row in search_table(search)]
         return cls(
-            means[order] * np.where(lower, -1, 1),
+            means[order],
             stds[order],
-            [candidates[row] for row in order],
-            metrics=[name.removeprefix("neg_") for name in names],
-            lower_is_better=lower,
+            [varying[row] for row in order],
+            metrics=list(headings),
+            greater_is_better=list(greater),
             groups=groups,
             group_name=group_name,
-            n_candidates=len(candidates),
+            n_candidates=len(table),
         ).plot(ax)
 
     def plot(self, ax=None):
@@ -339,10 +298,5 @@ class SweepDisplay:
             yield f"C{i % 10}", np.flatnonzero(groups == group), group
 
     def _axis_label(self, i):
-        words = [_ACRONYMS.get(word, word) for word in self.metrics[i].split("_")]
-        if self.lower_is_better[i]:
-            words.append("(lower is better)")
-        elif i == 0:
-            # The first metric ranks the candidates; another may only inform.
-            words.append("(higher is better)")
-        return " ".join(words)
+        better = {True: " (higher is better)", False: " (lower is better)", None: ""}
+        return self.metrics[i] + better[self.greater_is_better[i]]

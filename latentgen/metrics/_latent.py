@@ -102,7 +102,7 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
             Mean distance to the nearest training row of the generated rows, divided by that of
             the test rows; at least 0.
         near_copies : float
-            Share of near-copies, in [0, 1].
+            Fraction of near-copies, in [0, 1].
         distances : ndarray of shape (n_generated,)
             Euclidean distance of each generated row to its nearest training row.
         neighbors : ndarray of shape (n_generated,)

@@ -5,17 +5,14 @@
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import column_or_1d
 
-from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
     ClassifierFeatures,
     as_generated,
     as_images,
     check_extractor,
     describe_extractor,
-    extract_features,
 )
-from latentgen.metrics._latent import latent_ks_statistic, novelty
-from latentgen.metrics._utility import tstr_score
+from latentgen.metrics._measures import MEASURES, Images, Judged
 
 
 def generation_report(
@@ -34,7 +31,7 @@ def generation_report(
     """Measure generated images, and real ones beside them.
 
     Every value comes with its *floor*: what the same number of real training images reach in
-    place of the generated ones. A floor is no bound; a generator that copies its training set
+    place of the generated ones. A floor is not a bound: a generator that copies its training set
     reaches it, which is why novelty stands beside it.
 
     Parameters
@@ -69,12 +66,12 @@ def generation_report(
     report : dict
         Plain numbers and strings, None where an input for them is missing:
 
-        - ``frechet_distance``, ``frechet_distance_floor``;
-        - ``kernel_distance``, ``kernel_distance_error``, ``kernel_distance_floor``,
-          ``kernel_distance_floor_error``, the errors being standard errors;
-        - ``tstr``, ``tstr_floor``;
-        - ``novelty``, ``near_copies``, whose values for unseen real images are 1 and near 0;
-        - ``latent_ks``, ``latent_ks_floor``;
+        - one value for each measure, among them ``frechet_distance``, ``kernel_distance``,
+          ``tstr``, ``latent_ks``, ``novelty`` and ``near_copies``; the last two are 1 and near 0
+          for unseen real images;
+        - ``<measure>_floor`` for each but those two, which are measured against the training
+          images;
+        - ``kernel_distance_error`` and ``kernel_distance_floor_error``, standard errors;
         - ``n_real``, ``n_generated``, ``n_train``, ``n_floor``;
         - ``feature_extractor``, ``novelty_space``, ``classifier``, ``reference``: what was
           compared, in words.
@@ -108,23 +105,35 @@ def generation_report(
     )
     check_consistent_length(X_test, y_test)
     check_consistent_length(X_generated, y_generated)
-    floor, y_floor, n_train = None, None, None
+
+    compared = {"feature_extractor": feature_extractor, "encoder": as_generated(encoder)}
+    judging = {"classifier": classifier, "random_state": random_state}
+    real = Images(X_test, y_test, **compared)
+    generated = Images(
+        X_generated, y_generated, feature_extractor=feature_extractor, encoder=encoder
+    )
+    train = floor = n_train = n_floor = None
+    drawn = "no floor"
     if X_train is not None:
         X_train = as_images(X_train, "X_train")
         check_consistent_length(X_train, y_train)
         n_train = len(X_train)
+        train = Images(X_train, **compared)
         rows = check_random_state(random_state).permutation(n_train)[: len(X_generated)]
-        floor, y_floor = X_train[rows], None if y_train is None else y_train[rows]
+        n_floor = len(rows)
+        drawn = f"floor from {n_floor} of {n_train} training images"
+        # Only a value that is measured of the generated images gets a floor.
+        y_floor = None if y_train is None or y_generated is None else y_train[rows]
+        floor = Judged(real, Images(X_train[rows], y_floor, **compared), **judging)
 
+    judged = Judged(real, generated, train, **judging)
+    report = {}
+    for measure in MEASURES:
+        report |= _entries(measure, measure.key, judged)
+        if measure.has_floor:
+            report |= _entries(measure, f"{measure.key}_floor", floor)
     described = classifier if classifier is not None else ClassifierFeatures()
-    n_floor = None if floor is None else len(floor)
-    drawn = "no floor" if floor is None else f"floor from {n_floor} of {n_train} training images"
-    tested = [X_test, y_test, classifier, random_state]
-    return {
-        **_distances(feature_extractor, X_test, X_generated, floor),
-        "tstr": _tstr(X_generated, y_generated, *tested),
-        "tstr_floor": _tstr(floor, y_floor, *tested) if y_generated is not None else None,
-        **_latent_measures(encoder, X_train, X_test, X_generated, floor),
+    return report | {
         "n_real": len(X_test),
         "n_generated": len(X_generated),
         "n_train": n_train,
@@ -136,44 +145,7 @@ def generation_report(
     }
 
 
-def _distances(feature_extractor, X_test, X_generated, floor):
-    """Distances of generated images and of the floor from the test images."""
-    real = extract_features(feature_extractor, X_test)
-    measured = {}
-    for suffix, images in (("", X_generated), ("_floor", floor)):
-        frechet, kernel, error = None, None, None
-        if images is not None:
-            features = extract_features(feature_extractor, images)
-            frechet = frechet_distance(real, features)
-            kernel, error = kernel_distance(real, features)
-        measured[f"frechet_distance{suffix}"] = frechet
-        measured[f"kernel_distance{suffix}"] = kernel
-        measured[f"kernel_distance{suffix}_error"] = error
-    return measured
-
-
-def _tstr(X, y, X_test, y_test, classifier, random_state):
-    """TSTR of one set of images, None when something is missing."""
-    if y is None or y_test is None:
-        return None
-    return tstr_score(X_test, y_test, X, y, classifier=classifier, random_state=random_state)
-
-
-def _latent_measures(encoder, X_train, X_test, X_generated, floor):
-    """Novelty and, where there is an encoder, the fit of the marginals of the codes."""
-    measured = dict.fromkeys(["novelty", "near_copies", "latent_ks", "latent_ks_floor"])
-    if X_train is None and encoder is None:
-        return measured
-    real_encoder = as_generated(encoder)
-    test = extract_features(real_encoder, X_test)
-    generated = extract_features(encoder, X_generated)
-    if X_train is not None:
-        result = novelty(extract_features(real_encoder, X_train), test, generated)
-        measured["novelty"] = result.novelty
-        measured["near_copies"] = result.near_copies
-    if encoder is not None:
-        measured["latent_ks"] = latent_ks_statistic(test, generated)
-        if floor is not None:
-            floor = extract_features(real_encoder, floor)
-            measured["latent_ks_floor"] = latent_ks_statistic(test, floor)
-    return measured
+def _entries(measure, key, judged):
+    """What a report holds of one measure."""
+    value, error = measure.evaluate(judged)
+    return {key: value, f"{key}_error": error} if measure.has_error else {key: value}

@@ -9,17 +9,14 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, check_scalar
 from sklearn.utils.validation import column_or_1d
 
-from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
     as_generated,
     as_images,
     check_extractor,
     describe_extractor,
-    extract_features,
     flat_unit_floats,
 )
-from latentgen.metrics._latent import novelty
-from latentgen.metrics._utility import tstr_score
+from latentgen.metrics._measures import LABELS, SCORES, TRAINING_IMAGES, Images, Judged
 
 
 class _SampleScorer:
@@ -59,12 +56,22 @@ class _SampleScorer:
             y = column_or_1d(y)
             check_consistent_length(X, y)
             if getattr(estimator, "classes_", None) is not None:
-                # Evenly spaced rows of the sorted labels: the class frequencies of y, exactly.
-                labels = np.sort(y)[(2 * np.arange(n_samples) + 1) * len(y) // (2 * n_samples)]
+                labels = labels_like(y, n_samples)
         wanted = {} if labels is None else {"y": labels}
         X_generated = estimator.sample(n_samples, random_state=self.random_state, **wanted)
         X_generated = as_images(X_generated, "X_generated")
         return self._judge(estimator, X, y, X_generated, labels)
+
+    def _judged(self, X, y, X_generated, labels, *, train=None, encoder=None):
+        """Collect what this scorer measures images with."""
+        extractor = getattr(self, "feature_extractor", None)
+        return Judged(
+            Images(X, y, feature_extractor=extractor, encoder=as_generated(encoder)),
+            Images(X_generated, labels, feature_extractor=extractor, encoder=encoder),
+            train,
+            classifier=getattr(self, "classifier", None),
+            random_state=self.random_state,
+        )
 
     def __repr__(self):
         params = dict(vars(self))
@@ -79,13 +86,19 @@ class _SampleScorer:
         return False
 
 
+def labels_like(y, n_samples):
+    """`n_samples` sorted labels with the class frequencies of `y`, as exactly as they can be."""
+    # Evenly spaced rows of the sorted labels.
+    return np.sort(y)[(2 * np.arange(n_samples) + 1) * len(y) // (2 * n_samples)]
+
+
 def _check_n_samples(n_samples):
     if n_samples is not None:
         check_scalar(n_samples, "n_samples", Integral, min_val=2)
 
 
 class _FeatureScorer(_SampleScorer):
-    """A distance between features; a subclass writes ``_distance``."""
+    """The score of a distance between features; a subclass says which one."""
 
     def __init__(self, feature_extractor=None, *, n_samples=None, random_state=0):
         check_extractor(feature_extractor)
@@ -95,8 +108,7 @@ class _FeatureScorer(_SampleScorer):
         self.random_state = random_state
 
     def _judge(self, estimator, X, y, X_generated, labels):
-        real = extract_features(self.feature_extractor, X)
-        return -self._distance(real, extract_features(self.feature_extractor, X_generated))
+        return SCORES[self.score_name].score(self._judged(X, y, X_generated, labels))
 
 
 class FIDScorer(_FeatureScorer):
@@ -139,8 +151,7 @@ class FIDScorer(_FeatureScorer):
     >>> search = GridSearchCV(pipeline, grid, scoring=FIDScorer())
     """
 
-    def _distance(self, real, generated):
-        return frechet_distance(real, generated)
+    score_name = "neg_frechet_distance"
 
 
 class KIDScorer(_FeatureScorer):
@@ -170,8 +181,7 @@ class KIDScorer(_FeatureScorer):
     KIDScorer(feature_extractor=<pixels in [0, 1]>, n_samples=1000, random_state=0)
     """
 
-    def _distance(self, real, generated):
-        return kernel_distance(real, generated)[0]
+    score_name = "neg_kernel_distance"
 
 
 class TSTRScorer(_SampleScorer):
@@ -202,6 +212,8 @@ class TSTRScorer(_SampleScorer):
     TSTRScorer(classifier=LogisticRegression(), n_samples=None, random_state=0)
     """
 
+    score_name = "tstr"
+
     def __init__(self, classifier=None, *, n_samples=None, random_state=0):
         _check_n_samples(n_samples)
         self.classifier = classifier
@@ -220,14 +232,7 @@ class TSTRScorer(_SampleScorer):
                 f"{type(estimator).__name__} has no 'classes_'. Wrap its sampler, for example "
                 "ConditionalSampler(FastHVRTSampler()), and fit it with labels."
             )
-        return tstr_score(
-            X,
-            y,
-            X_generated,
-            labels,
-            classifier=self.classifier,
-            random_state=self.random_state,
-        )
+        return SCORES[self.score_name].score(self._judged(X, y, X_generated, labels))
 
 
 class GenerationScorer(_SampleScorer):
@@ -256,10 +261,10 @@ class GenerationScorer(_SampleScorer):
 
     Notes
     -----
-    The scores are ``'neg_frechet_distance'``, ``'neg_kernel_distance'``; with labels ``'tstr'``,
+    The scores are ``'neg_frechet_distance'`` and ``'neg_kernel_distance'``; with labels ``'tstr'``,
     which is NaN for an estimator that has no classes; with `X_train` ``'novelty'`` and
     ``'near_copies'``, for which greater is *not* better: 1 and 0 are what unseen real images
-    reach.
+    reach. They are those measures of `generation_report` that can be compared between candidates.
 
     A scorer does not see what the estimator was fitted on, and the judged fold is part of
     `X_train`, at distance 0 from itself. Novelty is therefore measured against the rows of
@@ -279,6 +284,8 @@ class GenerationScorer(_SampleScorer):
     500
     """
 
+    score_name = "generation"
+
     def __init__(
         self,
         feature_extractor=None,
@@ -297,34 +304,21 @@ class GenerationScorer(_SampleScorer):
         self.random_state = random_state
 
     def _judge(self, estimator, X, y, X_generated, labels):
-        real = extract_features(self.feature_extractor, X)
-        generated = extract_features(self.feature_extractor, X_generated)
-        scores = {
-            "neg_frechet_distance": -frechet_distance(real, generated),
-            "neg_kernel_distance": -kernel_distance(real, generated)[0],
-        }
-        if y is not None:
-            scores["tstr"] = np.nan
-        if labels is not None:
-            scores["tstr"] = tstr_score(
-                X,
-                y,
-                X_generated,
-                labels,
-                classifier=self.classifier,
-                random_state=self.random_state,
-            )
+        encoder = estimator[:-1] if isinstance(estimator, Pipeline) else None
+        train = None
         if self.X_train is not None:
-            encoder = estimator[:-1] if isinstance(estimator, Pipeline) else None
             seen = _rows_not_in(as_images(self.X_train, "X_train"), X)
-            result = novelty(
-                extract_features(as_generated(encoder), seen),
-                extract_features(as_generated(encoder), X),
-                extract_features(encoder, X_generated),
-            )
-            scores["novelty"] = result.novelty
-            scores["near_copies"] = result.near_copies
-        return scores
+            train = Images(seen, encoder=as_generated(encoder))
+        judged = self._judged(X, y, X_generated, labels, train=train, encoder=encoder)
+        # Every estimator gets the same scores, NaN where it lacks what a measure needs.
+        missing = {LABELS} if y is None else set()
+        if train is None:
+            missing.add(TRAINING_IMAGES)
+        return {
+            name: measure.score(judged)
+            for name, measure in SCORES.items()
+            if not measure.needs & missing
+        }
 
 
 def _rows_not_in(X_train, X):
@@ -343,10 +337,7 @@ def _rows_not_in(X_train, X):
 
 
 _SCORERS = {
-    "generation": GenerationScorer,
-    "neg_frechet_distance": FIDScorer,
-    "neg_kernel_distance": KIDScorer,
-    "tstr": TSTRScorer,
+    scorer.score_name: scorer for scorer in (GenerationScorer, FIDScorer, KIDScorer, TSTRScorer)
 }
 
 

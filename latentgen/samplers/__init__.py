@@ -6,9 +6,9 @@
 from importlib import import_module
 
 from latentgen.samplers._conditional import ConditionalSampler
-from latentgen.samplers._density import GaussianSampler
 from latentgen.samplers._ensemble import EnsembleSampler
 from latentgen.samplers._fast_hvrt import FastHVRTSampler
+from latentgen.samplers._gaussian import GaussianSampler
 from latentgen.samplers._gaussian_mixture import GaussianMixtureSampler
 from latentgen.samplers._kernel_density import KernelDensitySampler
 from latentgen.samplers._local_gaussian import LocalGaussianSampler

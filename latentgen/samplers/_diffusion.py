@@ -12,8 +12,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.networks._denoisers import MLPDenoiser, UNetDenoiser
 from latentgen.networks._diffusion import VariationalDiffusion
-from latentgen.samplers._kernels import make_generator
 from latentgen.samplers._network_sampler import NetworkSampler
+from latentgen.utils._random import make_generator
 
 # Widths in use with width=None.
 _MLP_WIDTH, _UNET_WIDTH = 384, 32

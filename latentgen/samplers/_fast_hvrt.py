@@ -1,47 +1,66 @@
-"""Sampler on the partition of the hvrt package."""
+"""Kernels on the cells of a tree, that of the hvrt package or a faster one."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.utils import Bunch, check_random_state, check_scalar, gen_batches
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
-from latentgen.samplers._partition import (
-    find_leaves,
-    find_neighborhoods,
-    graft,
-    grow_tree,
-    tree_arrays,
-)
+from latentgen.samplers._kernels import KERNELS, StrategyKernel
+from latentgen.samplers._partitions import NeighborhoodPartition, TreePartition
+from latentgen.samplers._trees import tree_arrays
 
-_WITH_DENSITY = ("epanechnikov", "bootstrap_noise", "multivariate_kde", "local_gaussian")
-_STRATEGIES = (*_WITH_DENSITY, "univariate_kde_copula")
 
-# Values per chunk: few calls, but buffers about the size of the L2 cache, for independent noise;
-# many rows of each partition for noise that is multiplied by the factors of partitions.
-_CACHE_VALUES = 2**17
-_FACTOR_VALUES = 2**21
-_FOREIGN_VALUES = 2**19
+class _HVRTPartition(TreePartition):
+    """Leaves of the tree of hvrt, which compares all cuts."""
 
-# Usual codes in a partition that is a neighbourhood, and most of these.
-_LOCAL_SIZE, _MOST_LOCAL = 60, 1000
+    @property
+    def thorough(self):
+        return self.tree_splitter == "best"
+
+    def _fit(self, codes, mean, scale, rng):
+        try:
+            # Here and not above: the import is slow, and only this class needs the package.
+            from hvrt import FastHVRT
+        except ImportError as error:
+            raise ImportError(
+                "FastHVRTSampler needs hvrt. Install it with: pip install 'hvrt>=2.7,<2.12'."
+            ) from error
+        model = FastHVRT(
+            n_partitions=self.n_cells,
+            min_samples_leaf=self.min_samples_leaf,
+            max_depth=self.max_depth,
+            tree_splitter=self.tree_splitter,
+            random_state=rng.randint(np.iinfo(np.int32).max),
+        ).fit(codes)
+        fitted = {"tree": tree_arrays(model.tree_)}
+        # Its own z-scores, because rounding would send codes to the other side of a threshold.
+        fitted |= {"mean": model.scaler_.mean_, "scale": model.scaler_.scale_}
+        return fitted, model.partition_ids_
+
+
+_PARTITIONS = {"hvrt": _HVRTPartition, "fast": TreePartition, "local": NeighborhoodPartition}
+
+
+def _kernel_of(strategy):
+    """Kernel of a name or of a user's own strategy."""
+    return KERNELS[strategy] if isinstance(strategy, str) else StrategyKernel(strategy)
 
 
 def _has_density(sampler):
     """Say whether the density of the strategy is known in closed form."""
     strategy = getattr(sampler, "_fitted_strategy", sampler.strategy)
-    if not isinstance(strategy, str) or strategy not in _WITH_DENSITY:
+    if not hasattr(_kernel_of(strategy), "log_density"):
         name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        known = [name for name, kernel in KERNELS.items() if hasattr(kernel, "log_density")]
         raise AttributeError(
             f"The log-density of strategy={name!r} is not known in closed form. "
-            f"Strategies that have one: {', '.join(_WITH_DENSITY)}."
+            f"Strategies that have one: {', '.join(known)}."
         )
     return True
 
@@ -49,11 +68,11 @@ def _has_density(sampler):
 class FastHVRTSampler(BaseSampler):
     """Training codes moved by kernels that follow the partition of a FastHVRT tree.
 
-    `hvrt.FastHVRT` cuts the codes into partitions with a regression tree on the sum of their
-    z-scores; faster and more local cuts are on offer too. A draw takes a training code uniformly
-    at random and moves it with the kernel of its partition, so that every partition is hit in
-    proportion to its size and every row is independent of the others. It is the sampler to start
-    with: fast to fit, fast to draw.
+    `hvrt.FastHVRT` cuts the codes into cells with a regression tree on the sum of their z-scores;
+    two other partitions are faster or more local. A draw takes a training code uniformly at
+    random and moves it with the kernel of its cell, so that every cell is hit in proportion to
+    its size and every row is independent of the others. It is the sampler to start with: fast to
+    fit, fast to draw.
 
     Read more in the :ref:`User Guide <fast_hvrt>`.
 
@@ -61,19 +80,19 @@ class FastHVRTSampler(BaseSampler):
     ----------
     strategy : {'epanechnikov', 'bootstrap_noise', 'multivariate_kde', 'univariate_kde_copula', \
             'local_gaussian'} or object, default='epanechnikov'
-        What happens inside a partition.
+        What happens inside a cell.
 
-        - ``'epanechnikov'``: bounded noise, independent in each feature.
+        - ``'epanechnikov'``: bounded noise, independent in each feature [2]_.
         - ``'bootstrap_noise'``: little normal noise, independent in each feature. Close to a
           copy of the training codes.
-        - ``'multivariate_kde'``: normal noise with the covariance of the partition.
+        - ``'multivariate_kde'``: normal noise with the covariance of the cell.
         - ``'univariate_kde_copula'``: kernel density estimates of the single features, joined
-          by a Gaussian copula.
-        - ``'local_gaussian'``: the code is shrunk towards the mean of its partition before
-          normal noise is added, so that mean and covariance of the partition are kept.
+          by a Gaussian copula [3]_.
+        - ``'local_gaussian'``: the code is shrunk towards the mean of its cell before normal
+          noise is added, so that mean and covariance of the cell are kept [4]_.
         - an object with the strategy protocol of hvrt,
           ``prepare(X_z, partition_ids, unique_partitions) -> context`` and
-          ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by partition.
+          ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by cell.
 
     partition : {'hvrt', 'fast', 'local'}, default='hvrt'
         How the codes are cut.
@@ -81,15 +100,15 @@ class FastHVRTSampler(BaseSampler):
         - ``'hvrt'``: the published tree. It needs most of the time of ``fit``.
         - ``'fast'``: a tree with the same target that compares 16 random cuts of each node [5]_.
         - ``'local'``: cuts along the leading principal component of each cell [6]_ and one step
-          of k-means, so that a partition is a neighbourhood. With ``'local_gaussian'`` it gives
-          the best images far from the training set; see the benchmarks.
+          of k-means, so that a cell is a neighborhood. With ``'local_gaussian'`` it gives the
+          best images far from the training set; see the benchmarks.
 
     min_samples_leaf : int, default=None
-        Least number of training codes in a partition. None is hvrt's choice,
-        ``max(n_features + 2, sqrt(n_samples))``, and 5 for ``partition='local'``; 5 gives fine
-        partitions.
+        Least number of training codes in a cell. None is hvrt's choice,
+        ``max(n_features + 2, sqrt(n_samples))``, and 5 for ``partition='local'``; 5 gives a fine
+        partition.
     n_partitions : int, default=None
-        Largest number of partitions, at least 2. None is hvrt's choice,
+        Largest number of cells, at least 2. None is hvrt's choice,
         ``1.5 * n_samples / min_samples_leaf`` within 30 and 1500, and for ``partition='local'``
         one for every 60 codes, 1000 at most.
     max_depth : int, default=None
@@ -98,32 +117,31 @@ class FastHVRTSampler(BaseSampler):
     tree_splitter : {'best', 'random'}, default='best'
         For ``partition='hvrt'``: ``'random'`` fits faster and cuts less precisely.
     bandwidth : float, default=None
-        Width of the kernel in standard deviations of its partition. None is the published
-        width: Scott's factor ``n_p ** (-1 / (n_features + 4))`` of a partition with ``n_p``
-        codes for ``'epanechnikov'`` (half the length of the support) and
-        ``'multivariate_kde'``, its one-dimensional form ``n_p ** (-1 / 5)`` for
-        ``'univariate_kde_copula'``, 0.1 for ``'bootstrap_noise'``, and 0.8 for
-        ``'local_gaussian'``, where it is at most 1: codes are shrunk by
-        ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its partition.
-        Objects have no bandwidth.
+        Width of the kernel in standard deviations of its cell. None is the published width:
+        Scott's factor ``n_c ** (-1 / (n_features + 4))`` of a cell with ``n_c`` codes for
+        ``'epanechnikov'`` (half the length of the support) and ``'multivariate_kde'`` [1]_, its
+        one-dimensional form ``n_c ** (-1 / 5)`` for ``'univariate_kde_copula'``, 0.1 for
+        ``'bootstrap_noise'``, and 0.8 for ``'local_gaussian'``, where it is at most 1: codes are
+        shrunk by ``sqrt(1 - bandwidth ** 2)``, and 1 forgets the code and keeps only its cell. A
+        strategy of your own takes none.
     temperature : float, default=1.0
-        Factor of the standard deviation of the kernels' noise; 0 gives their centres. Has no
-        effect on an object as strategy. ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of the tree in ``fit``. Draws are seeded by ``sample(random_state=...)``.
+        Seed of ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
     Attributes
     ----------
     n_partitions_ : int
-        Number of partitions.
+        Number of cells.
     partition_sizes_ : ndarray of shape (n_partitions_,)
-        Number of training codes in each partition.
+        Number of training codes in each cell.
     mean_, scale_ : ndarray of shape (n_features_in_,)
-        Of the z-scores.
+        Mean and standard deviation of the training codes; the latter is 1 for constant features.
     novelty_ : float
         Median over 200 draws of the distance to the nearest training code, divided by the
         distance of that code to its own nearest neighbor: 0 for copies, about 1 for a density
@@ -144,29 +162,40 @@ class FastHVRTSampler(BaseSampler):
 
     See Also
     --------
+    LocalGaussianSampler : The same ``'local_gaussian'`` on cells that follow the density.
     ConditionalSampler : One sampler per class.
-    GaussianSampler : The simplest density.
 
     Notes
     -----
-    The z-scores of a partition have standard deviations of at least 0.01 and covariances with
-    eigenvalues of at least 1e-8, so that constant features and partitions with fewer codes than
+    Inside a cell z-scores have standard deviations of at least 0.01 and covariances with
+    eigenvalues of at least 1e-8, so that constant features and cells with fewer codes than
     features have a kernel; constant features come back with that little noise. The mathematics
     of the four published strategies is that of hvrt 2.11; the code is independent of it.
+    `temperature` has no effect on a strategy of your own.
 
-    A fitted sampler holds the training codes in float32. With ``p`` partitions and ``d``
-    features the strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula
-    ``512 p d`` bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes
-    per row and some megabytes beside its result.
+    The density is a mixture with one kernel on each training code, so that the time of
+    ``score_samples`` is proportional to its number of codes times that of ``fit``. It is
+    ``-inf`` where no kernel reaches, which with ``'epanechnikov'`` in many dimensions is nearly
+    everywhere. The copula and strategies of your own have no ``score_samples``.
 
-    hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` only.
+    Sources of draws have two arrays: ``row``, -1 for the copula and for strategies of your own,
+    which start from no code, and ``partition``, the cell.
+
+    A fitted sampler holds the training codes in float32. With ``p`` cells and ``d`` features the
+    strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula ``512 p d``
+    bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes per row and
+    some megabytes beside its result.
+
+    hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` alone, with
+    ``partition='hvrt'``.
 
     References
     ----------
     .. [1] D. W. Scott, "Multivariate Density Estimation", Wiley, 1992, section 6.3: the
        bandwidth factor.
     .. [2] V. A. Epanechnikov, "Non-parametric estimation of a multivariate probability
-       density", Theory of Probability and its Applications 14 (1969), 153-158.
+       density", Theory of Probability and its Applications 14 (1969), 153-158: the kernel of
+       ``'epanechnikov'``.
     .. [3] B. W. Silverman, "Kernel density estimation using the fast Fourier transform",
        Applied Statistics 31 (1982), 93-99: the marginals of the copula.
     .. [4] B. W. Silverman and G. A. Young, "The bootstrap: to smooth or not to smooth?",
@@ -190,8 +219,8 @@ class FastHVRTSampler(BaseSampler):
     """
 
     _parameter_constraints: dict = {
-        "strategy": [StrOptions(set(_STRATEGIES)), HasMethods(["prepare", "generate"])],
-        "partition": [StrOptions({"hvrt", "fast", "local"})],
+        "strategy": [StrOptions(set(KERNELS)), HasMethods(["prepare", "generate"])],
+        "partition": [StrOptions(set(_PARTITIONS))],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left"), None],
         "n_partitions": [Interval(Integral, 2, None, closed="left"), None],
         "max_depth": [Interval(Integral, 1, None, closed="left"), None],
@@ -201,6 +230,8 @@ class FastHVRTSampler(BaseSampler):
         "min_novelty": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
+
+    _read_at_draws = ("temperature", "min_novelty")
 
     def __init__(
         self,
@@ -228,303 +259,66 @@ class FastHVRTSampler(BaseSampler):
         self.random_state = random_state
 
     def _fit(self, Z, y, rng):
-        self._check_bandwidth()
+        _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self.mean_, self.scale_ = Z.mean(axis=0, dtype=np.float64), Z.std(axis=0, dtype=np.float64)
         # A constant feature has a standard deviation of rounding errors.
         self.scale_[self.scale_ <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)] = 1
-        n_partitions, min_samples_leaf = self._size_of_partition(len(Z), Z.shape[1])
-        self._tree = self._means = None
-        if self.partition == "local":
-            self._means, ids = find_neighborhoods(Z, n_partitions, min_samples_leaf, rng)
-        elif self.partition == "fast":
-            self._tree, ids = grow_tree(
-                self._z_scores(Z), n_partitions, min_samples_leaf, rng, max_depth=self.max_depth
-            )
-        else:
-            model = self._fit_hvrt(Z, rng)
-            self.mean_, self.scale_ = model.scaler_.mean_, model.scaler_.scale_
-            self._tree, ids = tree_arrays(model.tree_), model.partition_ids_
-        # How many codes each partition was made for, and out of how many.
-        self._made_sizes, self._n_made = np.bincount(ids), len(Z)
         self._fitted_strategy, self._fitted_partition = self.strategy, self.partition
+        self._partition_arrays, ids = self._make_partition().fit(Z, self.mean_, self.scale_, rng)
         self._adopt(Z.astype(np.float32), ids, np.arange(len(Z)))
 
-    def _size_of_partition(self, n_samples, n_features):
-        """Largest number of partitions, and least number of codes in one."""
-        n_partitions, min_samples_leaf = self.n_partitions, self.min_samples_leaf
-        if self.partition == "local":
-            if n_partitions is None:
-                n_partitions = min(max(n_samples // _LOCAL_SIZE, 1), _MOST_LOCAL)
-            return n_partitions, min_samples_leaf or 5
-        if min_samples_leaf is None:
-            min_samples_leaf = max(n_features + 2, int(np.sqrt(n_samples)))
-        if n_partitions is None:
-            n_partitions = min(max(3 * n_samples // (2 * min_samples_leaf), 30), 1500)
-        return n_partitions, min_samples_leaf
-
-    def _z_scores(self, Z):
-        return (Z - self.mean_) / self.scale_
+    def _make_partition(self):
+        return _PARTITIONS[self._fitted_partition](
+            self.n_partitions, self.min_samples_leaf, self.max_depth, self.tree_splitter
+        )
 
     def _adopt(self, codes, ids, rows):
-        """Take over codes with the id of the partition and the row in the training data of each."""
-        self._leaves, cells = np.unique(ids, return_inverse=True)
+        """Take over codes with the id of the cell and the row in the training data of each."""
+        self._ids, cells = np.unique(ids, return_inverse=True)
         order = np.argsort(cells, kind="stable")
         self._codes, self._rows = codes[order], rows[order]
-        self.n_partitions_ = len(self._leaves)
+        self.n_partitions_ = len(self._ids)
         self.partition_sizes_ = np.bincount(cells)
-        Z = self._z_scores(self._codes)
-        # What only another strategy needed.
-        vars(self).pop("_tables", None)
-        vars(self).pop("_context", None)
-        if isinstance(self._fitted_strategy, str):
-            self._fit_kernels(Z)
-        else:
-            cells, present = cells[order], np.arange(self.n_partitions_)
-            self._context = self._fitted_strategy.prepare(Z, cells, present)
+        kernel = _kernel_of(self._fitted_strategy)
+        self._kernel_arrays = kernel.fit(
+            self._codes, self.partition_sizes_, self.mean_, self.scale_, self.bandwidth
+        )
 
     def _partial_fit(self, Z, y, rng):
-        """Route new codes into the partitions, and cut those that have outgrown their share."""
+        """Send new codes to their cells, and cut cells that have outgrown the others."""
         if self._fitted_partition != self.partition:
             raise ValueError(
                 f"'partition' was {self._fitted_partition!r} in fit, got {self.partition!r}. "
                 "Set the old value, or use fit with all codes."
             )
-        self._check_bandwidth()
+        _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self._fitted_strategy = self.strategy
-        old = np.repeat(self._leaves, self.partition_sizes_)
-        ids = np.append(old, self._leaves[self._find(Z)])
+        partition, fitted = self._make_partition(), self._partition_arrays
+        old = np.repeat(self._ids, self.partition_sizes_)
+        ids = np.append(old, partition.find(fitted, Z))
         codes = np.concatenate([self._codes, Z.astype(np.float32)])
         rows = np.append(self._rows, len(self._rows) + np.arange(len(Z)))
-        self._adopt(codes, self._cut_outgrown(codes, ids, rng), rows)
+        self._partition_arrays, ids = partition.update(fitted, codes, ids, rng)
+        self._adopt(codes, ids, rows)
 
-    def _cut_outgrown(self, codes, ids, rng):
-        """Cut partitions that hold twice the codes that they would in a partition made anew."""
-        n_features = codes.shape[1]
-        n_partitions, min_samples_leaf = self._size_of_partition(len(codes), n_features)
-        n_before, _ = self._size_of_partition(self._n_made, n_features)
-        # A limited number of partitions lets each grow with the codes.
-        growth = max(1.0, len(codes) / n_partitions * n_before / self._n_made)
-        made = self._made_sizes
-        usual = made * growth
-        sizes = np.bincount(ids, minlength=len(usual))
-        for cell in np.flatnonzero(sizes > 2 * np.maximum(usual, min_samples_leaf)):
-            members = np.flatnonzero(ids == cell)
-            n_cells = max(2, round(len(members) / usual[cell]))
-            if self._means is not None:
-                means, parts = find_neighborhoods(codes[members], n_cells, min_samples_leaf, rng)
-                ids[members] = len(self._means) + parts
-                self._means = np.concatenate([self._means, means])
-            else:
-                branch, leaves = grow_tree(
-                    self._z_scores(codes[members]),
-                    n_cells,
-                    min_samples_leaf,
-                    rng,
-                    thorough=self.partition == "hvrt" and self.tree_splitter == "best",
-                )
-                if len(branch["feature"]) == 1:
-                    continue
-                ids[members] = len(self._tree["feature"]) + leaves
-                self._tree = graft(self._tree, cell, branch)
-            counts = np.bincount(ids[members])
-            made = np.append(made, np.zeros(max(0, len(counts) - len(made))))
-            made[np.flatnonzero(counts)] = counts[counts > 0] / growth
-        if self._means is not None and len(self._means) > len(usual):
-            # Near the border of a cell that was cut, another mean may now be the nearest.
-            kept = np.unique(ids)
-            nearest = pairwise_distances_argmin(codes, self._means[kept])
-            kept, ids = kept[np.unique(nearest)], np.unique(nearest, return_inverse=True)[1]
-            self._means, made = self._means[kept], made[kept]
-        self._made_sizes = made
-        return ids
+    def _fitted_kernel(self):
+        """The kernel and the arrays that it was fitted to."""
+        arrays = Bunch(codes=self._codes, sizes=self.partition_sizes_, **self._kernel_arrays)
+        return _kernel_of(self._fitted_strategy), arrays
 
-    def _check_bandwidth(self):
-        if self.bandwidth is None:
-            return
-        if not isinstance(self.strategy, str):
-            raise ValueError(
-                f"'bandwidth'={self.bandwidth} has no effect on a strategy of one's own, got "
-                f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
-            )
-        if self.strategy == "local_gaussian" and self.bandwidth > 1:
-            raise ValueError(
-                f"'bandwidth' must be in (0, 1] for strategy='local_gaussian', got "
-                f"{self.bandwidth}. With 1 a draw keeps nothing of a code but its partition."
-            )
+    def _sample(self, n_samples, rng, y=None):
+        kernel, arrays = self._fitted_kernel()
+        X_new, rows, cells = kernel.draw(arrays, n_samples, rng, self.temperature)
+        rows = np.full(n_samples, -1) if rows is None else self._rows[rows]
+        return X_new, {"row": rows, "partition": cells}
 
-    def _fit_hvrt(self, Z, rng):
-        """Fit the tree of hvrt."""
-        try:
-            # Here and not above: the import is slow, and only this class needs the package.
-            from hvrt import FastHVRT
-        except ImportError as error:
-            raise ImportError(
-                "FastHVRTSampler needs hvrt. Install it with: pip install 'hvrt>=2.7,<2.12'."
-            ) from error
-        return FastHVRT(
-            n_partitions=self.n_partitions,
-            min_samples_leaf=self.min_samples_leaf,
-            max_depth=self.max_depth,
-            tree_splitter=self.tree_splitter,
-            random_state=rng.randint(np.iinfo(np.int32).max),
-        ).fit(Z)
-
-    def _fit_kernels(self, Z):
-        """Set the centres and the spread of the kernels, from z-scores sorted by partition.
-
-        Both are kept in the units of the codes, so that draws need no scaling.
-        """
-        sizes, n_features = self.partition_sizes_, Z.shape[1]
-        width = self.bandwidth
-        if width is None:
-            width = {"bootstrap_noise": 0.1, "local_gaussian": 0.8}.get(self.strategy)
-        if width is None:
-            width = _kernels.scott_factors(sizes, n_features)
-        width = np.broadcast_to(width, sizes.shape)[:, None]
-
-        if self.strategy == "univariate_kde_copula":
-            self._spread = _kernels.copula_factors(Z, sizes)
-            self._tables = _kernels.quantile_tables(Z, sizes, self.bandwidth)
-            self._tables *= self.scale_[:, None].astype(np.float32)
-            self._tables += self.mean_[:, None].astype(np.float32)
-            return
-        if self.strategy in ("epanechnikov", "bootstrap_noise"):
-            spread = width * _kernels.cell_stds(Z, sizes) * self.scale_
-        else:
-            spread = _kernels.covariance_factors(Z, sizes)
-            spread *= (width * self.scale_).astype(np.float32)[..., None]
-        if self.strategy == "local_gaussian":
-            # The code keeps a part of itself, the mean of its partition gives the rest.
-            self._keep = np.float32(np.sqrt(1 - float(width[0, 0]) ** 2))
-            means = _kernels.cell_means(Z, sizes) * self.scale_ + self.mean_
-            self._shift = ((1 - self._keep) * means).astype(np.float32)
-        self._spread = spread.astype(np.float32, copy=False)
-
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
-        """Draw new codes.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of codes to draw, at least 1.
-        y : None
-            Only class-conditional samplers take labels, see `ConditionalSampler`.
-        random_state : int, RandomState instance or None, default=None
-            The same integer gives the same codes; None gives new ones in every call.
-        return_source : bool, default=False
-            Whether to return where each code comes from.
-
-        Returns
-        -------
-        X_new : ndarray of shape (n_samples, n_features_in_), dtype float32
-            New codes in random order.
-        source : Bunch
-            Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the
-            training code that was moved, -1 for a strategy that does not start from one; and
-            ``partition``, ndarray of shape (n_samples,), its partition.
-
-        Raises
-        ------
-        ValueError
-            If `n_samples` is below 1 or labels are passed.
-        """
-        if y is not None or not return_source:
-            return super().sample(n_samples, y=y, random_state=random_state)
-        check_is_fitted(self)
-        self._validate_params()
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        rng = check_random_state(random_state)
-        X_new, row, partition = self._draw(int(n_samples), rng)
-
-        def redraw(rows):
-            Z, row[rows], partition[rows] = self._draw(len(rows), rng)
-            return Z
-
-        return self._keep_distance(X_new, redraw, rng), Bunch(row=row, partition=partition)
-
-    def _centers(self, rows, cells):
-        """Centres of the kernels of training codes in the order of the partitions."""
-        if self._fitted_strategy != "local_gaussian":
-            return self._codes[rows]
-        return self._keep * self._codes[rows] + self._shift[cells]
-
-    def _sample(self, n_samples, rng):
-        return self._draw(n_samples, rng)[0]
-
-    def _draw(self, n_samples, rng):
-        """Draw codes; also give the row and the partition of each."""
-        if not isinstance(self._fitted_strategy, str):
-            return self._draw_foreign(n_samples, rng)
-        generator = _kernels.make_generator(rng)
-        rows = generator.integers(len(self._codes), size=n_samples)
-        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)
-        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        fill = self._fill_independent if self._spread.ndim == 2 else self._fill_correlated
-        fill(out, rows, cells, generator)
-        if self._fitted_strategy == "univariate_kde_copula":
-            return out, np.full(n_samples, -1), cells[rows]
-        return out, self._rows[rows], cells[rows]
-
-    def _fill_independent(self, out, rows, cells, generator):
-        """Fill `out` with centres and noise that is independent in each feature."""
-        if self._fitted_strategy == "epanechnikov":
-            draw_noise = _kernels.epanechnikov_noise
-        else:
-            draw_noise = _kernels.normal_noise
-        chunk = max(1, _CACHE_VALUES // out.shape[1])
-        noise, spread = np.empty((2, min(chunk, len(out)), out.shape[1]), dtype=np.float32)
-        for batch in gen_batches(len(out), chunk):
-            size = batch.stop - batch.start
-            draw_noise(generator, noise[:size])
-            # mode='clip' lets take write into its target without a buffer.
-            np.take(self._spread, cells[rows[batch]], axis=0, out=spread[:size], mode="clip")
-            np.take(self._codes, rows[batch], axis=0, out=out[batch], mode="clip")
-            if self.temperature != 1:
-                spread[:size] *= np.float32(self.temperature)
-            spread[:size] *= noise[:size]
-            out[batch] += spread[:size]
-
-    def _fill_correlated(self, out, rows, cells, generator):
-        """Fill `out` with noise that is multiplied by the factor of the partition."""
-        chunk = max(1, _FACTOR_VALUES // max(64, out.shape[1]))
-        noise = np.empty((min(chunk, len(out)), out.shape[1]), dtype=np.float32)
-        for batch in gen_batches(len(out), chunk):
-            # Rows are sorted by partition: sorting them brings equal factors together.
-            order = np.argsort(rows[batch])
-            sorted_rows = rows[batch][order]
-            moved, at = noise[: len(order)], cells[sorted_rows]
-            _kernels.normal_noise(generator, moved)
-            if self.temperature != 1:
-                moved *= np.float32(self.temperature)
-            _kernels.correlate(moved, at, self._spread)
-            if self._fitted_strategy == "univariate_kde_copula":
-                _kernels.transform_scores(moved, at, self._tables)
-            else:
-                moved += self._centers(sorted_rows, at)
-            out[batch][order] = moved
-
-    def _draw_foreign(self, n_samples, rng):
-        """Draw from a strategy of one's own: fair budgets, random order, original units."""
-        out = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        cells = np.empty(n_samples, dtype=np.intp)
-        share = self.partition_sizes_ / self.partition_sizes_.sum()
-        for batch in gen_batches(n_samples, max(1, _FOREIGN_VALUES // out.shape[1])):
-            budgets = rng.multinomial(batch.stop - batch.start, share)
-            seed = rng.randint(np.iinfo(np.int32).max)
-            Z = np.asarray(self._fitted_strategy.generate(self._context, budgets, seed))
-            if Z.shape != out[batch].shape:
-                raise ValueError(
-                    f"{type(self._fitted_strategy).__name__}.generate must return an array of "
-                    f"shape {out[batch].shape}, one row per unit of 'budgets', got {Z.shape}."
-                )
-            # The strategy groups its rows by partition.
-            order = rng.permutation(len(Z))
-            out[batch] = (Z * self.scale_ + self.mean_)[order]
-            cells[batch] = np.repeat(np.arange(self.n_partitions_), budgets)[order]
-        return out, np.full(n_samples, -1), cells
+    @available_if(_has_density)
+    def _log_density(self, Z):
+        kernel, arrays = self._fitted_kernel()
+        return kernel.log_density(arrays, Z)
 
     def apply(self, X):
-        """Find the partition of each code.
+        """Find the cell of each code.
 
         Parameters
         ----------
@@ -540,45 +334,6 @@ class FastHVRTSampler(BaseSampler):
         return self._find(validate_data(self, X, dtype=np.float64, reset=False))
 
     def _find(self, Z):
-        """Partition of each code."""
-        if self._means is not None:
-            return pairwise_distances_argmin(Z.astype(np.float64), self._means.astype(np.float64))
-        return np.searchsorted(self._leaves, find_leaves(self._z_scores(Z), self._tree))
-
-    @available_if(_has_density)
-    def score_samples(self, X):
-        """Compute the log-density of the draws.
-
-        Only available for the strategies ``'epanechnikov'``, ``'bootstrap_noise'``,
-        ``'multivariate_kde'`` and ``'local_gaussian'``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats, with respect to the units of the codes. ``-inf`` where no kernel reaches,
-            which with ``'epanechnikov'`` in many dimensions is nearly everywhere.
-
-        Raises
-        ------
-        AttributeError
-            If the density of the strategy is not known in closed form.
-
-        Notes
-        -----
-        The density is a mixture with one kernel on each training code. Time is proportional to
-        ``n_samples`` times the number of training codes.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        if self._fitted_strategy == "epanechnikov":
-            log_density = _kernels.epanechnikov_log_density
-        else:
-            log_density = _kernels.normal_log_density
-        cells = np.repeat(np.arange(self.n_partitions_), self.partition_sizes_)
-        centers = self._centers(slice(None), cells)
-        return log_density(X, centers, self.partition_sizes_, self._spread)
+        """Cell of each code."""
+        ids = self._make_partition().find(self._partition_arrays, Z)
+        return np.searchsorted(self._ids, ids)

@@ -7,10 +7,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._kernels import correlated_noise
+from latentgen.utils._random import make_generator
 
 
 class GaussianMixtureSampler(BaseSampler):
@@ -32,7 +32,7 @@ class GaussianMixtureSampler(BaseSampler):
         Whether to fit `BayesianGaussianMixture`, which gives components that are not needed
         next to no weight, instead of `GaussianMixture`.
     max_iter : int, default=100
-        Largest number of iterations of expectation maximisation.
+        Largest number of iterations of expectation maximization.
     tol : float, default=0.001
         The fit ends when the lower bound of the log-likelihood per code, in nats, rises by less.
     reg_covar : float, default=1e-06
@@ -42,14 +42,14 @@ class GaussianMixtureSampler(BaseSampler):
     init_params : {'kmeans', 'k-means++', 'random', 'random_from_data'}, default='kmeans'
         How the first components are found.
     temperature : float, default=1.0
-        Factor of the standard deviation of the components; 0 gives their means.
-        ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of the starts in ``fit``. Draws are seeded by ``sample(random_state=...)``.
+        Seed of ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class GaussianMixtureSampler(BaseSampler):
     Time of one iteration is proportional to ``n_samples * n_components * n_features ** 2`` with
     full covariances. A Bayesian mixture has a distribution over its parameters [1]_; draws and
     ``score_samples`` are those of the mean weights, means and covariances, which
-    ``mixture_.sample`` uses as well, while ``mixture_.score_samples`` is no density.
+    ``mixture_.sample`` uses as well, while ``mixture_.score_samples`` is not a density.
 
     References
     ----------
@@ -118,6 +118,7 @@ class GaussianMixtureSampler(BaseSampler):
     }
 
     _min_samples = 2
+    _read_at_draws = ("temperature", "min_novelty")
 
     def __init__(
         self,
@@ -171,15 +172,16 @@ class GaussianMixtureSampler(BaseSampler):
         factors = np.linalg.cholesky(covariances) if correlated else np.sqrt(covariances)
         self._factors = factors.astype(np.float32)
 
-    def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+    def _sample(self, n_samples, rng, y=None):
+        generator = make_generator(rng)
         weights = self.mixture_.weights_
         component = generator.choice(len(weights), size=n_samples, p=weights / weights.sum())
         X_new = self.mixture_.means_.astype(np.float32)[component]
         # A tied covariance has one factor.
         cells = component if len(self._factors) > 1 else np.zeros_like(component)
         if self._factors.ndim == 3:
-            _kernels.add_correlated_noise(generator, X_new, cells, self._factors, self.temperature)
+            for rows, noise in correlated_noise(generator, cells, self._factors, self.temperature):
+                X_new[rows] += noise
             return X_new
         noise = generator.standard_normal(X_new.shape, dtype=np.float32)
         noise *= self._factors[cells].reshape(n_samples, -1)
@@ -187,24 +189,10 @@ class GaussianMixtureSampler(BaseSampler):
         X_new += noise
         return X_new
 
-    def score_samples(self, X):
-        """Compute the log-density of the draws.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+    def _log_density(self, Z):
         # A Bayesian mixture would average the logarithms of the parameters.
         fitted = self.mixture_
         density = GaussianMixture(fitted.n_components, covariance_type=fitted.covariance_type)
         density.weights_, density.means_ = fitted.weights_, fitted.means_
         density.precisions_cholesky_ = fitted.precisions_cholesky_
-        return density.score_samples(X)
+        return density.score_samples(Z)

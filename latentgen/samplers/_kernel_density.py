@@ -12,19 +12,19 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.samplers._moments import scott_factors
+from latentgen.utils._random import make_generator
 
 _KERNELS = ("gaussian", "tophat", "epanechnikov", "exponential", "linear", "cosine")
 _CACHE_VALUES = 2**17
 _BLOCK_VALUES = 2**21
 
-# Cross-validation: codes, folds, and bandwidths in shares of the standard deviation.
+# Cross-validation: codes, folds, and bandwidths as fractions of the standard deviation.
 _CV_CODES = 1000
 _CV_FOLDS = 3
-_CV_SHARES = np.geomspace(0.01, 2, 20)
+_CV_FRACTIONS = np.geomspace(0.01, 2, 20)
 
 
 def _cosine_moment(power):
@@ -74,7 +74,7 @@ def _kernel_std(kernel, n_features):
 
 
 def _draw_radii(kernel, generator, n_samples, n_features):
-    """Draw distances from the centre, with densities r^(d - 1) K(r), for bandwidth 1."""
+    """Draw distances from the center, with densities r^(d - 1) K(r), for bandwidth 1."""
     if kernel == "tophat":
         return generator.random(n_samples) ** (1 / n_features)
     if kernel == "epanechnikov":
@@ -119,25 +119,25 @@ class KernelDensitySampler(BaseSampler):
     bandwidth : float or {'scott', 'silverman', 'cv'}, default='scott'
         Width of the kernel. A number is in the units of the codes and means the same as in
         scikit-learn. The other choices make the standard deviation of the noise in a feature a
-        share of that of the codes, the root of the mean variance of the features:
+        fraction of that of the codes, the root of the mean variance of the features:
 
-        - ``'scott'``: the share ``n ** (-1 / (d + 4))`` [1]_.
-        - ``'silverman'``: the share ``(n * (d + 2) / 4) ** (-1 / (d + 4))`` [2]_.
-        - ``'cv'``: the share with the highest likelihood in 3-fold cross-validation.
+        - ``'scott'``: the fraction ``n ** (-1 / (d + 4))`` [1]_.
+        - ``'silverman'``: the fraction ``(n * (d + 2) / 4) ** (-1 / (d + 4))`` [2]_.
+        - ``'cv'``: the fraction with the highest likelihood in 3-fold cross-validation.
 
-        The first two are made for a single normal distribution and too wide for most others.
+        The first two are made for a single normal distribution and are too wide for most others.
     kernel : {'gaussian', 'tophat', 'epanechnikov', 'exponential', 'linear', 'cosine'}, \
             default='gaussian'
         Shape of the kernel, a function of the distance alone.
     temperature : float, default=1.0
-        Factor of the bandwidth of draws; 0 gives the training codes. ``score_samples`` is that
-        of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of the folds of ``'cv'``. Draws are seeded by ``sample(random_state=...)``.
+        Seed of ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
     Attributes
     ----------
@@ -163,19 +163,23 @@ class KernelDensitySampler(BaseSampler):
 
     See Also
     --------
-    LocalGaussianSampler : Noise with the covariance of the neighbourhood.
-    FastHVRTSampler : Noise with the spread of a partition.
+    LocalGaussianSampler : Noise with the covariance of the neighborhood.
+    FastHVRTSampler : Noise with the spread of a cell.
 
     Notes
     -----
-    Kernels of one bandwidth differ in spread: in 64 dimensions the noise of ``'tophat'`` is 8
-    times less than that of ``'gaussian'``, and that of ``'exponential'`` 8 times more. The
-    rules set the spread, so that kernels can be compared.
+    Kernels of one bandwidth differ in spread: in 64 dimensions the standard deviation of the
+    noise is 8 times smaller with ``'tophat'`` than with ``'gaussian'``, and 8 times larger with
+    ``'exponential'``. The rules set the spread, so that kernels can be compared.
 
-    ``'cv'`` compares 20 shares, even on a log scale from 0.01 to 2, on at most 1000 codes. The
+    ``'cv'`` compares 20 fractions, even on a log scale from 0.01 to 2, on at most 1000 codes. The
     result is carried over to all n codes by ``n ** (-1 / (d + 4))``, the rate of the best
-    bandwidth [1]_. It takes about 3 s in 64 dimensions; a fit with any other bandwidth takes
-    no time, because the tree of `KernelDensity` is built by ``score_samples`` and in every call.
+    bandwidth [1]_. It takes about 3 s in 64 dimensions. A fit with any other bandwidth takes no
+    time, because the tree of `KernelDensity` is built by ``score_samples``, in every call.
+
+    The log-density is that of scikit-learn, except for ``'cosine'`` in even dimensions, where
+    the constant of scikit-learn 1.9 is wrong. It is ``-inf`` where no bounded kernel reaches.
+    Sources of draws have one array, ``row``.
 
     The direction of the noise is uniform, and its length follows ``r ** (d - 1) * K(r)``: in
     units of the bandwidth a power of a uniform variable for ``'tophat'``, the root of a
@@ -211,6 +215,7 @@ class KernelDensitySampler(BaseSampler):
     }
 
     _min_samples = 2
+    _read_at_draws = ("temperature", "min_novelty")
 
     def __init__(
         self,
@@ -251,7 +256,7 @@ class KernelDensitySampler(BaseSampler):
             return self._cross_validate(unit)
         if self.bandwidth == "silverman":
             n_samples = n_samples * (n_features + 2) / 4
-        return unit * _kernels.scott_factors(n_samples, n_features)
+        return unit * scott_factors(n_samples, n_features)
 
     def _cross_validate(self, unit):
         """Find the bandwidth under which unseen codes are most likely."""
@@ -263,7 +268,7 @@ class KernelDensitySampler(BaseSampler):
         folds = KFold(min(_CV_FOLDS, len(rows)))
         search = GridSearchCV(
             _Density(kernel=self._fitted_kernel),
-            {"bandwidth": unit * _CV_SHARES},
+            {"bandwidth": unit * _CV_FRACTIONS},
             cv=folds,
             refit=False,
         )
@@ -273,39 +278,26 @@ class KernelDensitySampler(BaseSampler):
             search.fit(self._codes[rows])
         if not np.isfinite(search.best_score_):
             raise ValueError(
-                f"With kernel={self._fitted_kernel!r} no bandwidth up to {unit * _CV_SHARES[-1]:g} "
-                "reaches all unseen codes, so that bandwidth='cv' cannot choose. "
+                f"With kernel={self._fitted_kernel!r} no bandwidth up to "
+                f"{unit * _CV_FRACTIONS[-1]:g} reaches all unseen codes, so that bandwidth='cv' "
+                "cannot choose. "
                 "Use kernel='gaussian' or 'exponential', or give a number."
             )
         n_fitted = len(rows) * (1 - 1 / folds.n_splits)
-        rate = _kernels.scott_factors(n_samples / n_fitted, n_features)
+        rate = scott_factors(n_samples / n_fitted, n_features)
         return rate * search.best_params_["bandwidth"]
 
-    def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+    def _sample(self, n_samples, rng, y=None):
+        generator = make_generator(rng)
         n_features = self._codes.shape[1]
-        X_new = self._codes[generator.integers(len(self._codes), size=n_samples)]
+        rows = generator.integers(len(self._codes), size=n_samples)
+        X_new = self._codes[rows]
         width = np.float32(self.bandwidth_ * self.temperature)
         for batch in gen_batches(n_samples, max(1, _CACHE_VALUES // n_features)):
             size = batch.stop - batch.start
             X_new[batch] += width * _kernel_noise(self._fitted_kernel, generator, size, n_features)
-        return X_new
+        return X_new, {"row": rows}
 
-    def score_samples(self, X):
-        """Compute the log-density.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats. ``-inf`` where no bounded kernel reaches. That of scikit-learn, but for
-            ``'cosine'`` in even dimensions, where the constant of scikit-learn 1.9 is wrong.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+    def _log_density(self, Z):
         density = _Density(bandwidth=self.bandwidth_, kernel=self._fitted_kernel)
-        return density.fit(self._codes).score_samples(X)
+        return density.fit(self._codes).score_samples(Z)

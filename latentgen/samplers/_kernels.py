@@ -1,230 +1,31 @@
-"""Kernels that move training codes inside the cells of a partition, in plain NumPy.
+"""Kernels: what happens to a training code inside its cell when it becomes a draw.
 
-Everywhere the codes are sorted by cell: the first ``sizes[0]`` rows belong to cell 0, and so on.
+A kernel holds no data. ``fit`` returns a dict of arrays, which the sampler keeps beside its codes,
+so that a saved sampler names no class of this module; ``draw`` and ``log_density`` take all of it
+back as one Bunch. Codes are sorted by cell: the first ``sizes[0]`` rows belong to cell 0, the next
+``sizes[1]`` to cell 1, and so on.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import numpy as np
-from scipy.fft import irfft, rfft
-from scipy.linalg import solve_triangular
-from scipy.sparse import csr_array
-from scipy.special import logsumexp, ndtr, ndtri
+from sklearn.utils import gen_batches
 
-# Least standard deviation and least variance of a kernel in units of the z-scores.
-STD_FLOOR = 0.01
-VARIANCE_FLOOR = 1e-8
+from latentgen.samplers._copula import copula_factors, quantile_tables, transform_scores
+from latentgen.samplers._log_density import epanechnikov_log_density, normal_log_density
+from latentgen.samplers._moments import (
+    cell_means,
+    cell_stds,
+    covariance_factors,
+    scott_factors,
+)
+from latentgen.utils._random import make_generator
 
-# Resolution of the marginals: points of the density grid, points of the table of quantiles,
-# and where that table ends, in standard deviations of the copula's normal coordinate.
-_GRID_SIZE = 256
-_TABLE_SIZE = 128
-_TABLE_END = 4.5
-
-# Values per block of intermediate results.
-_GRID_VALUES = 2**18
-_BLOCK_VALUES = 2**21
-
-
-def make_generator(rng):
-    """Make a fast `numpy.random.Generator` from a `numpy.random.RandomState`."""
-    entropy = rng.randint(2**32, size=4, dtype=np.uint64)
-    return np.random.Generator(np.random.SFC64([int(word) for word in entropy]))
-
-
-# Parameters of the kernels.
-
-
-def _starts(sizes):
-    """Index of the first row of each cell."""
-    return np.cumsum(sizes) - sizes
-
-
-def cell_means(Z, sizes):
-    """Means of the cells, shape (n_cells, n_features)."""
-    # A product with a sparse matrix of ones is ten times as fast as np.add.reduceat.
-    stops = np.cumsum(sizes)
-    ones = np.ones(len(Z), dtype=Z.dtype)
-    sums = csr_array((ones, np.arange(len(Z)), np.append(0, stops)), shape=(len(sizes), len(Z))) @ Z
-    return sums / sizes[:, None]
-
-
-def cell_stds(Z, sizes):
-    """Standard deviations of the cells, at least `STD_FLOOR`, shape (n_cells, n_features)."""
-    variances = cell_means(Z * Z, sizes) - cell_means(Z, sizes) ** 2
-    return np.sqrt(np.maximum(variances, STD_FLOOR**2))
-
-
-def scott_factors(sizes, n_features):
-    """Scott's bandwidth factors n^(-1 / (d + 4)) of the cells [Scott 1992, eq. 6.42]."""
-    return sizes ** (-1.0 / (n_features + 4))
-
-
-def covariance_factors(Z, sizes):
-    """Lower Cholesky factors of the cells' covariances, shape (n_cells, d, d)."""
-    means = cell_means(Z, sizes)
-    n_features = Z.shape[1]
-    factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
-    for cell, (start, size) in enumerate(zip(_starts(sizes), sizes, strict=True)):
-        centred = Z[start : start + size] - means[cell]
-        # A cell with no more rows than features has a singular covariance.
-        covariance = centred.T @ centred / size
-        # In z-scores of earlier codes the variances of new ones may be huge.
-        ridge = max(VARIANCE_FLOOR, 1e-12 * np.trace(covariance) / n_features)
-        factors[cell] = np.linalg.cholesky(covariance + ridge * np.eye(n_features))
-    return factors
-
-
-def shrunk_factors(Z, sizes, shrinkage=None):
-    """Lower Cholesky factors of the cells' covariances, pulled towards what cells share.
-
-    The target is the pooled covariance inside cells, scaled to the volume of the cell. Left to
-    the data, the pull is the oracle-approximating shrinkage of each cell, in coordinates where
-    the pooled covariance is the identity [Chen et al. 2010, eq. 23].
-
-    Parameters
-    ----------
-    Z : ndarray of shape (n_samples, n_features)
-    sizes : ndarray of shape (n_cells,)
-    shrinkage : float or ndarray of shape (n_cells,), default=None
-        Weight of the target, from 0 to 1; None chooses one for each cell. A cell with a single
-        row has the target.
-
-    Returns
-    -------
-    factors : ndarray of shape (n_cells, n_features, n_features), dtype float32
-    """
-    n_features = Z.shape[1]
-    identity = np.eye(n_features)
-    means, starts = cell_means(Z, sizes).astype(np.float64), _starts(sizes)
-
-    def scatter(cell):
-        rows = Z[starts[cell] : starts[cell] + sizes[cell]] - means[cell]
-        return rows.T @ rows
-
-    freedom = max(len(Z) - len(sizes), 1)
-    pooled = sum(map(scatter, range(len(sizes)))) / freedom
-    # The target needs all its directions, even with fewer codes than features.
-    variance = np.trace(pooled) / n_features
-    pull = _oracle_shrinkage(pooled, freedom)
-    pooled = (1 - pull) * pooled + pull * variance * identity
-    pooled += max(VARIANCE_FLOOR * variance, 1e-12) * identity
-    root = np.linalg.cholesky(pooled)
-    whiten = solve_triangular(root, identity, lower=True)
-
-    weights = None if shrinkage is None else np.broadcast_to(shrinkage, len(sizes))
-    factors = np.empty((len(sizes), n_features, n_features), dtype=np.float32)
-    for cell, size in enumerate(sizes):
-        covariance = whiten @ (scatter(cell) / size) @ whiten.T
-        # The pooled covariance stands in for the degree of freedom that the mean has taken.
-        volume = np.trace(covariance) / n_features + 1 / size
-        weight = _oracle_shrinkage(covariance, size) if weights is None else weights[cell]
-        # A code alone has no covariance; without noise it would be copied.
-        weight = 1.0 if size == 1 else weight
-        covariance *= 1 - weight
-        covariance += (weight + VARIANCE_FLOOR) * volume * identity
-        factors[cell] = root @ np.linalg.cholesky(covariance)
-    return factors
-
-
-def _oracle_shrinkage(covariance, n_samples):
-    """Oracle-approximating shrinkage towards the sphere [Chen et al. 2010, eq. 23]."""
-    n_features = len(covariance)
-    squares, trace = (covariance**2).sum(), np.trace(covariance)
-    numerator = (1 - 2 / n_features) * squares + trace**2
-    denominator = (n_samples + 1 - 2 / n_features) * (squares - trace**2 / n_features)
-    return 1.0 if numerator >= denominator else numerator / denominator
-
-
-def copula_factors(Z, sizes):
-    """Lower Cholesky factors of the correlations of normal scores, shape (n_cells, d, d).
-
-    The normal score of a value is the normal quantile of its rank / (size + 1) in the cell.
-    """
-    n_features = Z.shape[1]
-    identity = np.eye(n_features)
-    factors = np.tile(identity.astype(np.float32), (len(sizes), 1, 1))
-    for cell, (start, size) in enumerate(zip(_starts(sizes), sizes, strict=True)):
-        # Fewer rows say nothing about dependence.
-        if size < 4 or n_features == 1:
-            continue
-        order = np.argsort(Z[start : start + size], axis=0, kind="stable")
-        scores = np.empty(order.shape)
-        quantiles = ndtri(np.arange(1, size + 1) / (size + 1))
-        np.put_along_axis(scores, order, quantiles[:, None], axis=0)
-        correlation = scores.T @ scores / (quantiles @ quantiles)
-        correlation += 1e-6 * (identity - correlation)
-        factors[cell] = np.linalg.cholesky(correlation)
-    return factors
-
-
-def quantile_tables(Z, sizes, bandwidth=None):
-    """Tables from normal scores to quantiles of the cells' marginal densities.
-
-    Each marginal is a Gaussian kernel density estimate. Its values are shared out linearly over
-    the two neighbours on an even grid, and the counts are smoothed by one multiplication
-    between two Fourier transforms [Silverman 1982].
-
-    Parameters
-    ----------
-    Z : ndarray of shape (n_samples, n_features)
-    sizes : ndarray of shape (n_cells,)
-    bandwidth : float, default=None
-        Standard deviation of the kernel in standard deviations of the cell; None is Scott's
-        n^(-1/5).
-
-    Returns
-    -------
-    tables : ndarray of shape (n_cells, n_features, table_size), dtype float32
-        Quantiles at the even grid of normal scores that `transform_scores` reads.
-    """
-    n_features = Z.shape[1]
-    tables = np.empty((len(sizes), n_features, _TABLE_SIZE), dtype=np.float32)
-    # With the divisor n - 1 in the variance, as in scipy.stats.gaussian_kde.
-    widths = scott_factors(sizes, 1) if bandwidth is None else np.full(len(sizes), bandwidth)
-    widths = widths[:, None] * cell_stds(Z, sizes)
-    widths *= np.sqrt(sizes / np.maximum(sizes - 1, 1))[:, None]
-    starts = _starts(sizes)
-    lows = np.minimum.reduceat(Z, starts, axis=0) - 4 * widths
-    highs = np.maximum.reduceat(Z, starts, axis=0) + 4 * widths
-    steps = (highs - lows) / (_GRID_SIZE - 1)
-    probabilities = ndtr(np.linspace(-_TABLE_END, _TABLE_END, _TABLE_SIZE))
-    frequencies = 2 * np.pi * np.arange(_GRID_SIZE // 2 + 1) / _GRID_SIZE
-
-    per_block = max(1, _GRID_VALUES // (n_features * _GRID_SIZE))
-    for first in range(0, len(sizes), per_block):
-        block = slice(first, min(first + per_block, len(sizes)))
-        n_cells = block.stop - first
-        rows = slice(starts[first], starts[block.stop - 1] + sizes[block.stop - 1])
-        cells = np.repeat(np.arange(n_cells), sizes[block])
-        position = (Z[rows] - lows[block][cells]) / steps[block][cells]
-        left = np.minimum(position.astype(np.int64), _GRID_SIZE - 2)
-        weight = (position - left).ravel()
-        curve = cells[:, None] * n_features + np.arange(n_features)
-        bins = (curve * _GRID_SIZE + left).ravel()
-        n_curves = n_cells * n_features
-        counts = np.bincount(bins, 1 - weight, minlength=n_curves * _GRID_SIZE)
-        counts += np.bincount(bins + 1, weight, minlength=n_curves * _GRID_SIZE)
-        spread = (widths[block] / steps[block]).reshape(-1, 1) * frequencies
-        density = irfft(
-            rfft(counts.reshape(n_curves, _GRID_SIZE)) * np.exp(-0.5 * spread**2), _GRID_SIZE
-        )
-        density = np.maximum(density, 0)
-        cumulative = np.cumsum(density, axis=1) - 0.5 * density
-        cumulative -= cumulative[:, :1]
-        cumulative /= cumulative[:, -1:]
-        # One interpolation for all curves: the curve's number is added to its probabilities.
-        offsets = np.arange(n_curves)[:, None]
-        located = np.interp(
-            (probabilities + offsets).ravel(),
-            (cumulative + offsets).ravel(),
-            np.tile(np.arange(_GRID_SIZE, dtype=np.float64), n_curves),
-        ).reshape(n_cells, n_features, _TABLE_SIZE)
-        tables[block] = lows[block][..., None] + located * steps[block][..., None]
-    return tables
-
-
-# Noise, drawn in place in float32.
+# Values per chunk: few calls, but buffers about the size of the L2 cache, for independent noise;
+# many rows of each cell for noise that is multiplied by the factors of cells.
+_CACHE_VALUES = 2**17
+_FACTOR_VALUES = 2**21
+_STRATEGY_VALUES = 2**19
 
 
 def epanechnikov_noise(generator, out):
@@ -234,13 +35,10 @@ def epanechnikov_noise(generator, out):
     1 / 2 + 3 u / 4 - u^3 / 4 becomes 1 / 2 + sin(3 t) / 2, hence the inverse
     2 sin(asin(2 p - 1) / 3).
     """
-    # Random bits are the costliest part. Each value has 16 of its own, and all values of a row
-    # share the fraction behind them: every value is uniform over all of [-1, 1], every row is
-    # independent, and inside a row nothing is shared above the 16th bit.
-    words = generator.bit_generator.random_raw(-(-out.size // 4))
-    bits = words.view(np.int16)[: out.size].reshape(out.shape)
-    np.add(bits, generator.random((len(out), 1), dtype=np.float32), out=out)
-    out *= np.float32(2**-15)
+    # Two uniform integers from each word of the generator, faster than its own float32.
+    words = generator.bit_generator.random_raw(-(-out.size // 2))
+    out[...] = words.view(np.int32)[: out.size].reshape(out.shape)
+    out *= np.float32(2**-31)
     np.arcsin(out, out=out)
     out *= np.float32(1 / 3)
     np.sin(out, out=out)
@@ -252,136 +50,297 @@ def normal_noise(generator, out):
     generator.standard_normal(dtype=np.float32, out=out)
 
 
-def correlate(noise, cells, factors):
-    """Multiply each row of `noise` by the factor of its cell, in place; `cells` is sorted."""
-    present, starts = np.unique(cells, return_index=True)
-    stops = np.append(starts[1:], len(cells))
-    for cell, start, stop in zip(present, starts, stops, strict=True):
-        noise[start:stop] = noise[start:stop] @ factors[cell].T
-
-
-def add_correlated_noise(generator, out, cells, factors, scale=1.0):
-    """Add normal noise with the factor of its cell to each row of `out`, in place.
+def correlated_noise(generator, cells, factors, scale=1.0):
+    """Draw normal noise that is multiplied by the factor of each row's cell, block by block.
 
     Parameters
     ----------
     generator : Generator
-    out : ndarray of shape (n_rows, n_features), dtype float32
     cells : ndarray of shape (n_rows,)
         Cell of each row, in any order.
     factors : ndarray of shape (n_cells, n_features, n_features), dtype float32
         Lower factors of the covariances.
     scale : float, default=1.0
-        Factor of the noise.
+        The noise is multiplied by it.
+
+    Yields
+    ------
+    rows : ndarray of shape (n_block,)
+        Rows of a block, sorted by cell.
+    noise : ndarray of shape (n_block, n_features), dtype float32
+        Noise for these rows; the next block reuses the memory.
     """
-    step = max(1, _BLOCK_VALUES // max(64, out.shape[1]))
-    noise = np.empty((min(step, len(out)), out.shape[1]), dtype=np.float32)
-    for first in range(0, len(out), step):
-        order = first + np.argsort(cells[first : first + step], kind="stable")
-        moved = noise[: len(order)]
-        normal_noise(generator, moved)
-        moved *= np.float32(scale)
-        correlate(moved, cells[order], factors)
-        out[order] += moved
+    n_features = factors.shape[-1]
+    step = max(1, _FACTOR_VALUES // max(64, n_features))
+    buffer = np.empty((min(step, len(cells)), n_features), dtype=np.float32)
+    for block in gen_batches(len(cells), step):
+        # Sorting brings equal factors together.
+        rows = block.start + np.argsort(cells[block], kind="stable")
+        noise = buffer[: len(rows)]
+        normal_noise(generator, noise)
+        if scale != 1:
+            noise *= np.float32(scale)
+        present, starts = np.unique(cells[rows], return_index=True)
+        stops = np.append(starts[1:], len(rows))
+        for cell, start, stop in zip(present, starts, stops, strict=True):
+            noise[start:stop] = noise[start:stop] @ factors[cell].T
+        yield rows, noise
 
 
-def transform_scores(scores, cells, tables):
-    """Turn normal scores into quantiles of the cells' marginals, in place, by interpolation."""
-    n_features = scores.shape[1]
-    scale = np.float32((_TABLE_SIZE - 1) / (2 * _TABLE_END))
-    np.clip(scores, -_TABLE_END, _TABLE_END, out=scores)
-    scores += np.float32(_TABLE_END)
-    scores *= scale
-    left = np.minimum(scores.astype(np.int32), _TABLE_SIZE - 2)
-    scores -= left
-    curve = cells[:, None] * n_features + np.arange(n_features)
-    index = curve * _TABLE_SIZE + left
-    flat = tables.reshape(-1)
-    low = flat[index]
-    index += 1
-    scores *= flat[index] - low
-    scores += low
+class Kernel:
+    """A kernel on each training code.
+
+    An implementer writes ``fit`` and ``_move``, and ``log_density`` if it is known in closed form.
+    """
+
+    def check_bandwidth(self, bandwidth):
+        """Refuse a bandwidth that the kernel has no meaning for."""
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the kernel to codes sorted by cell.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_samples, n_features), dtype float32
+        sizes : ndarray of shape (n_cells,)
+        mean, scale : ndarray of shape (n_features,)
+            Of the z-scores, whose units the floors of standard deviations have.
+        bandwidth : float, default=None
+            None is the published width.
+
+        Returns
+        -------
+        fitted : dict of ndarray
+            In the units of the codes, so that draws need no scaling.
+        """
+        raise NotImplementedError
+
+    def draw(self, fitted, n_samples, rng, temperature=1.0):
+        """Draw from the even mixture of kernels.
+
+        Parameters
+        ----------
+        fitted : Bunch
+            ``codes``, ``sizes`` and what ``fit`` returned.
+        n_samples : int
+        rng : RandomState
+        temperature : float, default=1.0
+            The standard deviation of the noise is multiplied by it.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_features), dtype float32
+        rows : ndarray of shape (n_samples,) or None
+            Row of the code that each draw starts from; None if draws start from no code.
+        cells : ndarray of shape (n_samples,)
+        """
+        generator = make_generator(rng)
+        rows = generator.integers(len(fitted.codes), size=n_samples)
+        cells = np.repeat(np.arange(len(fitted.sizes)), fitted.sizes)[rows]
+        X_new = np.empty((n_samples, fitted.codes.shape[1]), dtype=np.float32)
+        self._move(fitted, X_new, rows, cells, generator, temperature)
+        return X_new, rows, cells
+
+    def _move(self, fitted, out, rows, cells, generator, temperature):
+        """Fill `out` with the codes in these rows, moved by noise."""
+        raise NotImplementedError
 
 
-# Log-densities of mixtures with one kernel on each centre.
+class IndependentKernel(Kernel):
+    """Noise that is independent in each feature, with the standard deviations of the cell."""
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the standard deviations of the noise in each cell."""
+        if bandwidth is None:
+            bandwidth = scott_factors(sizes, codes.shape[1])[:, None]
+        spread = bandwidth * cell_stds((codes - mean) / scale, sizes) * scale
+        return {"spread": spread.astype(np.float32)}
+
+    def _move(self, fitted, out, rows, cells, generator, temperature):
+        chunk = max(1, _CACHE_VALUES // out.shape[1])
+        noise, spread = np.empty((2, min(chunk, len(out)), out.shape[1]), dtype=np.float32)
+        for batch in gen_batches(len(out), chunk):
+            size = batch.stop - batch.start
+            self._noise(generator, noise[:size])
+            # mode='clip' lets take write into its target without a buffer.
+            np.take(fitted.spread, cells[batch], axis=0, out=spread[:size], mode="clip")
+            np.take(fitted.codes, rows[batch], axis=0, out=out[batch], mode="clip")
+            if temperature != 1:
+                spread[:size] *= np.float32(temperature)
+            spread[:size] *= noise[:size]
+            out[batch] += spread[:size]
 
 
-def normal_log_density(X, centers, sizes, factors):
-    """Log-density in nats of an even mixture of normal kernels.
+class EpanechnikovKernel(IndependentKernel):
+    """Bounded noise; the bandwidth is half the length of its support."""
+
+    _noise = staticmethod(epanechnikov_noise)
+
+    def log_density(self, fitted, X):
+        """Log-density in nats; ``-inf`` where no kernel reaches."""
+        return epanechnikov_log_density(X, fitted.codes, fitted.sizes, fitted.spread)
+
+
+class BootstrapNoiseKernel(IndependentKernel):
+    """Little normal noise."""
+
+    _noise = staticmethod(normal_noise)
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the standard deviations of the noise in each cell."""
+        return super().fit(codes, sizes, mean, scale, 0.1 if bandwidth is None else bandwidth)
+
+    def log_density(self, fitted, X):
+        """Log-density in nats."""
+        return normal_log_density(X, fitted.codes, fitted.sizes, fitted.spread)
+
+
+class MultivariateKDEKernel(Kernel):
+    """Normal noise with the covariance of the cell."""
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the factors of the covariances of the noise in each cell."""
+        if bandwidth is None:
+            bandwidth = scott_factors(sizes, codes.shape[1])[:, None]
+        factors = covariance_factors((codes - mean) / scale, sizes)
+        factors *= np.asarray(bandwidth * scale, dtype=np.float32)[..., None]
+        return {"factors": factors}
+
+    def _move(self, fitted, out, rows, cells, generator, temperature):
+        for block, noise in correlated_noise(generator, cells, fitted.factors, temperature):
+            noise += fitted.codes[rows[block]]
+            out[block] = noise
+
+    def log_density(self, fitted, X):
+        """Log-density in nats."""
+        return normal_log_density(X, fitted.codes, fitted.sizes, fitted.factors)
+
+
+class LocalGaussianKernel(Kernel):
+    """Codes shrunk towards the mean of their cell, and normal noise with its covariance.
+
+    With a bandwidth a, a code z and the mean m and factor L of its cell, a draw is
+    ``m + sqrt(1 - a ** 2) * (z - m) + a * L @ noise``: mean and covariance of the cell are kept.
+    """
+
+    def check_bandwidth(self, bandwidth):
+        """Refuse more than 1, for which there is no such shrinkage."""
+        if bandwidth is not None and bandwidth > 1:
+            raise ValueError(
+                f"'bandwidth' must be in (0, 1] for strategy='local_gaussian', got {bandwidth}. "
+                "With 1 a draw keeps nothing of a code but its cell."
+            )
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the means and the factors of the covariances of cells."""
+        Z = (codes - mean) / scale
+        factors = covariance_factors(Z, sizes)
+        factors *= scale.astype(np.float32)[:, None]
+        return {
+            "means": cell_means(Z, sizes) * scale + mean,
+            "factors": factors,
+            "bandwidth": 0.8 if bandwidth is None else bandwidth,
+        }
+
+    def _move(self, fitted, out, rows, cells, generator, temperature):
+        keep, shift = self._shrinkage(fitted)
+        scale = fitted.bandwidth * temperature
+        for block, noise in correlated_noise(generator, cells, fitted.factors, scale):
+            codes = fitted.codes[rows[block]]
+            codes *= keep
+            noise += codes
+            noise += shift[cells[block]]
+            out[block] = noise
+
+    def log_density(self, fitted, X):
+        """Log-density in nats."""
+        keep, shift = self._shrinkage(fitted)
+        centers = keep * fitted.codes + np.repeat(shift, fitted.sizes, axis=0)
+        factors = np.float32(fitted.bandwidth) * fitted.factors
+        return normal_log_density(X, centers, fitted.sizes, factors)
+
+    def _shrinkage(self, fitted):
+        """What a code keeps of itself, and what the mean of its cell adds; float32."""
+        keep = np.float32(np.sqrt(1 - fitted.bandwidth**2))
+        return keep, ((1 - keep) * fitted.means).astype(np.float32)
+
+
+class CopulaKernel(Kernel):
+    """Kernel density estimates of the single features of a cell, joined by a Gaussian copula."""
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Fit the correlations of normal scores and the quantiles of marginals."""
+        Z = (codes - mean) / scale
+        tables = quantile_tables(Z, sizes, bandwidth)
+        tables *= scale[:, None].astype(np.float32)
+        tables += mean[:, None].astype(np.float32)
+        return {"factors": copula_factors(Z, sizes), "tables": tables}
+
+    def draw(self, fitted, n_samples, rng, temperature=1.0):
+        """Draw from the cells; no draw starts from a code."""
+        X_new, _, cells = super().draw(fitted, n_samples, rng, temperature)
+        return X_new, None, cells
+
+    def _move(self, fitted, out, rows, cells, generator, temperature):
+        for block, scores in correlated_noise(generator, cells, fitted.factors, temperature):
+            transform_scores(scores, cells[block], fitted.tables)
+            out[block] = scores
+
+
+class StrategyKernel(Kernel):
+    """A user's own strategy with the protocol of hvrt.
 
     Parameters
     ----------
-    X : ndarray of shape (n_queries, n_features)
-    centers : ndarray of shape (n_samples, n_features)
-    sizes : ndarray of shape (n_cells,)
-    factors : ndarray of shape (n_cells, n_features) or (n_cells, n_features, n_features)
-        Standard deviations, or lower factors of the covariances.
-
-    Returns
-    -------
-    log_density : ndarray of shape (n_queries,)
+    strategy : object
+        Has ``prepare(X_z, partition_ids, unique_partitions) -> context`` and
+        ``generate(context, budgets, random_state) -> X_z_new``, rows grouped by partition.
     """
-    n_features = X.shape[1]
-    out = np.empty(len(X))
-    step = max(1, _BLOCK_VALUES // max(len(sizes), sizes.max(), n_features))
-    for first in range(0, len(X), step):
-        queries = X[first : first + step]
-        by_cell = np.empty((len(queries), len(sizes)))
-        for cell, (start, size) in enumerate(zip(_starts(sizes), sizes, strict=True)):
-            rows = centers[start : start + size].astype(np.float64)
-            # Distances from the cell's mean keep digits that large offsets would cancel.
-            mean = rows.mean(axis=0)
-            factor = factors[cell].astype(np.float64)
-            if factor.ndim == 1:
-                diagonal = factor
-                points, rows = (queries - mean) / factor, (rows - mean) / factor
-            else:
-                diagonal = np.diagonal(factor)
-                points = solve_triangular(factor, (queries - mean).T, lower=True).T
-                rows = solve_triangular(factor, (rows - mean).T, lower=True).T
-            squared = (points**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)
-            squared -= 2 * points @ rows.T
-            exponent = -0.5 * np.maximum(squared, 0)
-            by_cell[:, cell] = logsumexp(exponent, axis=1) - np.log(diagonal).sum()
-        out[first : first + step] = logsumexp(by_cell, axis=1)
-    return out - np.log(len(centers)) - 0.5 * n_features * np.log(2 * np.pi)
+
+    def __init__(self, strategy):
+        self.strategy = strategy
+
+    def check_bandwidth(self, bandwidth):
+        """Refuse any: the strategy has its own."""
+        if bandwidth is not None:
+            raise ValueError(
+                f"'bandwidth'={bandwidth} has no effect on a strategy of your own, got "
+                f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
+            )
+
+    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+        """Let the strategy prepare."""
+        present = np.arange(len(sizes))
+        Z = (codes - mean) / scale
+        context = self.strategy.prepare(Z, np.repeat(present, sizes), present)
+        return {"context": context, "mean": mean, "scale": scale}
+
+    def draw(self, fitted, n_samples, rng, temperature=1.0):
+        """Draw with fair budgets, in random order and in the units of the codes."""
+        n_features = len(fitted.mean)
+        X_new = np.empty((n_samples, n_features), dtype=np.float32)
+        cells = np.empty(n_samples, dtype=np.intp)
+        fractions = fitted.sizes / fitted.sizes.sum()
+        for batch in gen_batches(n_samples, max(1, _STRATEGY_VALUES // n_features)):
+            budgets = rng.multinomial(batch.stop - batch.start, fractions)
+            seed = rng.randint(np.iinfo(np.int32).max)
+            Z = np.asarray(self.strategy.generate(fitted.context, budgets, seed))
+            if Z.shape != X_new[batch].shape:
+                raise ValueError(
+                    f"{type(self.strategy).__name__}.generate must return an array of shape "
+                    f"{X_new[batch].shape}, one row per unit of 'budgets', got {Z.shape}."
+                )
+            # The strategy groups its rows by partition.
+            order = rng.permutation(len(Z))
+            X_new[batch] = (Z * fitted.scale + fitted.mean)[order]
+            cells[batch] = np.repeat(np.arange(len(budgets)), budgets)[order]
+        return X_new, None, cells
 
 
-def epanechnikov_log_density(X, centers, sizes, widths):
-    """Log-density in nats of an even mixture of product Epanechnikov kernels.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_queries, n_features)
-    centers : ndarray of shape (n_samples, n_features)
-    sizes : ndarray of shape (n_cells,)
-    widths : ndarray of shape (n_cells, n_features)
-        Half the length of the kernels' support.
-
-    Returns
-    -------
-    log_density : ndarray of shape (n_queries,)
-        ``-inf`` where no kernel reaches.
-    """
-    out = np.full(len(X), -np.inf)
-    cells = np.repeat(np.arange(len(sizes)), sizes)
-    log_scale = np.log(0.75 / widths.astype(np.float64)).sum(axis=1)
-    step = max(1, _BLOCK_VALUES // len(centers))
-    for first in range(0, len(X), step):
-        queries = X[first : first + step]
-        # Bounded support: feature by feature, only the pairs still in reach are kept.
-        distance = np.abs(queries[:, :1] - centers[:, 0])
-        query, row = np.nonzero(distance < widths[cells, 0])
-        for feature in range(1, X.shape[1]):
-            distance = np.abs(queries[query, feature] - centers[row, feature])
-            near = distance < widths[cells[row], feature]
-            query, row = query[near], row[near]
-        if len(query) == 0:
-            continue
-        log_kernel = log_scale[cells[row]]
-        for feature in range(X.shape[1]):
-            difference = queries[query, feature] - centers[row, feature].astype(np.float64)
-            log_kernel += np.log1p(-((difference / widths[cells[row], feature]) ** 2))
-        found, starts = np.unique(query, return_index=True)
-        out[first + found] = np.logaddexp.reduceat(log_kernel, starts)
-    return out - np.log(len(centers))
+KERNELS = {
+    "epanechnikov": EpanechnikovKernel(),
+    "bootstrap_noise": BootstrapNoiseKernel(),
+    "multivariate_kde": MultivariateKDEKernel(),
+    "local_gaussian": LocalGaussianKernel(),
+    "univariate_kde_copula": CopulaKernel(),
+}

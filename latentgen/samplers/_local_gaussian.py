@@ -1,4 +1,4 @@
-"""Smoothed bootstrap with the local covariance of neighbourhoods."""
+"""Smoothed bootstrap with the local covariance of neighborhoods."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -8,14 +8,16 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
-from latentgen.samplers._partition import fit_cells_to_density
+from latentgen.samplers._kernels import LocalGaussianKernel
+from latentgen.samplers._moments import cell_means, shrunk_factors
+from latentgen.samplers._neighborhoods import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
 
+_KERNEL = LocalGaussianKernel()
 _CODES_PER_CELL = 60
 _MAX_CELLS = 1000
 _MAX_ITER = 3
@@ -50,13 +52,13 @@ def _split_cells(Z, cells, usual, rng):
 
 
 class LocalGaussianSampler(BaseSampler):
-    """Training codes moved by normal noise that follows the shape of their neighbourhood.
+    """Training codes moved by normal noise that follows the shape of their neighborhood.
 
     Codes are cut into cells, by k-means first and then by the normal density of each cell. A
     draw takes a training code uniformly at random, shrinks it towards the mean of its cell and
     adds normal noise with the covariance of the cell, so that mean and covariance of every cell
-    are kept [1]_. Few fits are as fast, and few densities as close to the codes in many
-    dimensions.
+    are kept [1]_. It is fast to fit, and in many dimensions few densities are as close to the
+    codes.
 
     Read more in the :ref:`User Guide <samplers>`.
 
@@ -76,20 +78,19 @@ class LocalGaussianSampler(BaseSampler):
         is the covariance of every cell kept exactly. A code alone in its cell always gets the
         pooled covariance, because otherwise it would be copied.
     temperature : float, default=1.0
-        Factor of the standard deviation of the noise; 0 gives the shrunk codes. With
-        ``bandwidth=1`` draws below 1 are more typical and less varied, as those of a mixture
-        are. ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of k-means in ``fit``. Draws are seeded by ``sample(random_state=...)``.
+        Seed of ``fit``. Draws are seeded by ``sample(random_state=...)``.
 
     Attributes
     ----------
     n_cells_ : int
-        Number of cells. Fewer than asked for if codes are equal.
+        Number of cells; fewer than asked for if codes are equal.
     cell_sizes_ : ndarray of shape (n_cells_,)
         Number of training codes in each cell.
     cell_means_ : ndarray of shape (n_cells_, n_features_in_)
@@ -125,18 +126,23 @@ class LocalGaussianSampler(BaseSampler):
     With a code z in a cell with mean m and factor L the draw is
     ``m + sqrt(1 - a ** 2) * (z - m) + a * L @ noise``, where a is `bandwidth`. Cells are found
     on the codes as they are, because whitening hides which directions matter for distances; a
-    few iterations of Lloyd's algorithm from random codes suffice, as neighbourhoods are wanted
-    and no clusters. Three rounds of the classification EM algorithm [3]_ then move codes to the
-    neighbouring cell with the highest density, so that cells become as long and as narrow as
-    the data; cells with twice the mean number of codes take no more.
+    few iterations of Lloyd's algorithm from random codes are enough for neighborhoods, which need
+    not be clusters. Three rounds of the classification EM algorithm [3]_ then move codes to the
+    neighboring cell with the highest density, so that cells become as long and as narrow as the
+    data; cells with twice the mean number of codes take no more. With ``bandwidth=1`` and a
+    `temperature` below 1 draws are more typical and less varied, as those of a mixture are.
+
+    The density is a mixture with one kernel on each training code, so that the time of
+    ``score_samples`` is proportional to its number of codes times that of ``fit``. Sources of
+    draws have two arrays, ``row`` and ``cell``.
 
     ``partial_fit`` gives new codes to the cells with the nearest mean and computes means and
     covariances anew. Cells with more than twice as many codes as the average cell had in the
     first fit, or has among `n_cells` (1000 with ``'auto'``), are cut by k-means into cells of
     that size.
 
-    A fitted sampler holds the training codes in float32 and ``4 * n_cells_ * n_features_in_ ** 2``
-    bytes of factors.
+    A fitted sampler holds the training codes in float32 and
+    ``4 * n_cells_ * n_features_in_ ** 2`` bytes of factors.
 
     References
     ----------
@@ -171,6 +177,8 @@ class LocalGaussianSampler(BaseSampler):
         "random_state": ["random_state"],
     }
 
+    _read_at_draws = ("temperature", "min_novelty")
+
     def __init__(
         self,
         n_cells="auto",
@@ -200,7 +208,7 @@ class LocalGaussianSampler(BaseSampler):
             )
         cells = fit_cells_to_density(Z, _find_cells(Z, n_cells, rng))
         self._usual_size = len(Z) / (cells.max() + 1)
-        self._fit_cells(Z, cells)
+        self._fit_cells(Z, cells, np.arange(len(Z)))
 
     def _partial_fit(self, Z, y, rng):
         """Give new codes to their nearest cells, and cut cells that have outgrown the others."""
@@ -213,59 +221,38 @@ class LocalGaussianSampler(BaseSampler):
         if auto:
             # The first codes may have been too few for a cell.
             usual = max(usual, _CODES_PER_CELL, Z.shape[1])
-        self._fit_cells(Z, _split_cells(Z, cells, usual, rng))
+        rows = np.append(self._rows, np.arange(len(self._rows), len(Z)))
+        self._fit_cells(Z, _split_cells(Z, cells, usual, rng), rows)
 
-    def _fit_cells(self, Z, cells):
-        """Set what draws need, from codes and their cells."""
+    def _fit_cells(self, Z, cells, rows):
+        """Set what draws need, from codes, their cells and their rows in the training data."""
         order = np.argsort(cells, kind="stable")
-        Z = Z[order]
+        Z, self._rows = Z[order], rows[order]
         self.cell_sizes_ = np.bincount(cells)
         self.n_cells_ = len(self.cell_sizes_)
         # From the mean of all codes, so that large offsets cancel no digits.
         origin = Z.mean(axis=0, dtype=np.float64)
-        centred = (Z - origin).astype(np.float32)
-        self.cell_means_ = origin + _kernels.cell_means(centred, self.cell_sizes_)
+        centered = (Z - origin).astype(np.float32)
+        self.cell_means_ = origin + cell_means(centered, self.cell_sizes_)
         shrinkage = None if self.shrinkage == "auto" else self.shrinkage
-        self.cell_factors_ = _kernels.shrunk_factors(centred, self.cell_sizes_, shrinkage)
+        self.cell_factors_ = shrunk_factors(centered, self.cell_sizes_, shrinkage)
         self._codes = Z.astype(np.float32)
         self._fitted_bandwidth = self.bandwidth
 
-    def _centers(self, rows, cells):
-        """Shrink training codes towards the means of their cells; float32."""
-        keep = np.float32(np.sqrt(1 - self._fitted_bandwidth**2))
-        shift = (1 - keep) * self.cell_means_
-        return keep * self._codes[rows] + shift.astype(np.float32)[cells]
+    def _fitted_arrays(self):
+        """What the kernel draws from."""
+        return Bunch(
+            codes=self._codes,
+            sizes=self.cell_sizes_,
+            means=self.cell_means_,
+            factors=self.cell_factors_,
+            bandwidth=self._fitted_bandwidth,
+        )
 
-    def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
-        rows = generator.integers(len(self._codes), size=n_samples)
-        cells = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)[rows]
-        X_new = self._centers(rows, cells)
-        scale = self._fitted_bandwidth * self.temperature
-        _kernels.add_correlated_noise(generator, X_new, cells, self.cell_factors_, scale)
-        return X_new
+    def _sample(self, n_samples, rng, y=None):
+        arrays = self._fitted_arrays()
+        X_new, rows, cells = _KERNEL.draw(arrays, n_samples, rng, self.temperature)
+        return X_new, {"row": self._rows[rows], "cell": cells}
 
-    def score_samples(self, X):
-        """Compute the log-density of the draws.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats.
-
-        Notes
-        -----
-        The density is a mixture with one kernel on each training code. Time is proportional to
-        ``n_samples`` times the number of training codes.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        cells = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)
-        centers = self._centers(slice(None), cells)
-        factors = np.float32(self._fitted_bandwidth) * self.cell_factors_
-        return _kernels.normal_log_density(X, centers, self.cell_sizes_, factors)
+    def _log_density(self, Z):
+        return _KERNEL.log_density(self._fitted_arrays(), Z)

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.networks._flow import NormalizingFlow
-from latentgen.samplers._kernels import make_generator
 from latentgen.samplers._network_sampler import NetworkSampler
 from latentgen.utils._optional import import_optional
+from latentgen.utils._random import make_generator
 
 
 class NormalizingFlowSampler(NetworkSampler):

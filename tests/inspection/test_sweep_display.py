@@ -11,7 +11,6 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline
 
 from latentgen.inspection import SweepDisplay
-from latentgen.inspection._sweep import _short, _short_names
 
 Figure = pytest.importorskip("matplotlib.figure").Figure
 
@@ -38,7 +37,7 @@ class Scored(BaseEstimator):
 
 
 def both(estimator, X, y=None):
-    return {"neg_fid": -estimator.score(X) - 10, "tstr": -(estimator.score(X) ** 2)}
+    return {"neg_frechet_distance": -estimator.score(X) - 10, "novelty": -(estimator.score(X) ** 2)}
 
 
 X = np.arange(12.0).reshape(6, 2)
@@ -71,10 +70,10 @@ def test_candidates_are_sorted_best_first(ax):
 
 def test_negated_scores_are_shown_positive(ax):
     fitted = search({"value": [1, 5, 3]}, both)
-    display = SweepDisplay.from_search(fitted, metric="neg_fid", ax=ax)
+    display = SweepDisplay.from_search(fitted, metric="neg_frechet_distance", ax=ax)
     assert values(display, "value") == ["1", "3", "5"]
     assert_allclose(display.means, [[14], [16], [18]])
-    assert display.metrics == ["fid"] and display.lower_is_better == [True]
+    assert display.metrics == ["FID"] and display.greater_is_better == [False]
     assert ax.get_xlabel() == "FID (lower is better)"
 
 
@@ -91,25 +90,39 @@ def test_single_metric_is_named_by_its_scorer(ax):
     assert_allclose(display.means, [[0], [1]])
 
 
+def test_metric_without_a_row_in_the_table_has_its_own_name(ax):
+    def scoring(estimator, X, y=None):
+        return {"neg_pixel_error": -estimator.score(X)}
+
+    fitted = search({"value": [1, 2]}, scoring)
+    SweepDisplay.from_search(fitted, ax=ax)
+    assert ax.get_xlabel() == "pixel error (lower is better)"
+
+
+def test_group_by_may_name_a_constant_parameter(ax):
+    fitted = search({"value": [1, 2], "kind": ["a"]})
+    assert SweepDisplay.from_search(fitted, group_by="kind", ax=ax).groups == ["a", "a"]
+
+
 def test_default_metric_is_the_one_that_refits(ax):
-    fitted = GridSearchCV(Scored(), {"value": [1, 2]}, scoring=both, cv=2, refit="tstr").fit(X)
-    assert SweepDisplay.from_search(fitted, ax=ax).metrics == ["tstr"]
-    assert SweepDisplay.from_search(search({"value": [1]}, both), ax=ax).metrics == ["fid"]
+    fitted = GridSearchCV(Scored(), {"value": [1, 2]}, scoring=both, cv=2, refit="novelty").fit(X)
+    assert SweepDisplay.from_search(fitted, ax=ax).metrics == ["novelty"]
+    assert SweepDisplay.from_search(search({"value": [1]}, both), ax=ax).metrics == ["FID"]
 
 
 def test_best_candidate_is_the_one_that_a_rule_chose(ax):
     fitted = GridSearchCV(
         Scored(), {"value": [1, 5, 3]}, scoring=both, cv=2, refit=lambda results: 2
     ).fit(X)
-    display = SweepDisplay.from_search(fitted, metric="neg_fid", ax=ax)
+    display = SweepDisplay.from_search(fitted, metric="neg_frechet_distance", ax=ax)
     assert values(display, "value") == ["3", "1", "5"]
 
 
 def test_two_metrics_span_a_plane(ax):
     fitted = search({"value": [1, 5, 3]}, both)
-    display = SweepDisplay.from_search(fitted, metric=("neg_fid", "tstr"), ax=ax)
-    assert display.means.shape == (3, 2) and display.lower_is_better == [True, False]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("FID (lower is better)", "TSTR")
+    display = SweepDisplay.from_search(fitted, metric=("neg_frechet_distance", "novelty"), ax=ax)
+    assert display.means.shape == (3, 2) and display.greater_is_better == [False, None]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("FID (lower is better)", "novelty")
     assert ax.get_title(loc="left") == "best: value=1"
     best = ax.lines[-1].get_xydata()
     assert_allclose(best, [[14, np.mean([-1, -49])]])
@@ -143,40 +156,6 @@ def test_step_prefixes_go_where_names_stay_different(ax):
     assert set(display.candidates[0]) == {"first__value", "last__value", "kind"}
 
 
-@pytest.mark.parametrize(
-    "names, short",
-    [
-        (["a__b__c"], ["c"]),
-        (["a__x__c", "b__x__c"], ["a__x__c", "b__x__c"]),
-        (["a__x__c", "b__y__c", "d"], ["x__c", "y__c", "d"]),
-        (["c", "a__c"], ["c", "a__c"]),
-        (["a", "a__c"], ["a", "c"]),
-    ],
-)
-def test_short_names(names, short):
-    assert list(_short_names(names).values()) == short
-
-
-@pytest.mark.parametrize(
-    "value, text",
-    [
-        (0.1 + 0.2, "0.3"),
-        (1e-5, "1e-05"),
-        (3, "3"),
-        (None, "None"),
-        ("a b", "a b"),
-        ((1, 2), "(1, 2)"),
-    ],
-)
-def test_values_are_one_short_line(value, text):
-    assert _short(value) == text
-
-
-def test_long_values_are_cut():
-    long = Scored(value="x" * 99)
-    assert len(_short(long)) == 48 and _short(long).startswith("Scored(value='xxx")
-
-
 def test_group_by_colors_one_group_each(ax):
     pipeline = Pipeline([("first", Scored()), ("last", Scored())])
     grid = {"last__value": [1, 2, 3], "last__kind": ["a", "b"]}
@@ -190,7 +169,9 @@ def test_group_by_colors_one_group_each(ax):
 
 def test_group_by_gives_the_plane_a_legend(ax):
     fitted = search({"value": [1, 2], "kind": ["a", "b"]}, both)
-    SweepDisplay.from_search(fitted, metric=["neg_fid", "tstr"], group_by="kind", ax=ax)
+    SweepDisplay.from_search(
+        fitted, metric=["neg_frechet_distance", "novelty"], group_by="kind", ax=ax
+    )
     legend = ax.get_legend()
     assert legend.get_title().get_text() == "kind"
     assert [text.get_text() for text in legend.get_texts()] == ["a", "b"]
@@ -222,8 +203,8 @@ def test_no_finite_score():
 @pytest.mark.parametrize(
     "keyword, message",
     [
-        ({"metric": "fid"}, r"'metric' must be one or two of \['neg_fid', 'tstr'\], got 'fid'"),
-        ({"metric": ("tstr",) * 3}, "'metric' must be one or two"),
+        ({"metric": "fid"}, r"one or two of \['neg_frechet_distance', 'novelty'\], got 'fid'"),
+        ({"metric": ("novelty",) * 3}, "'metric' must be one or two"),
         ({"metric": ()}, "'metric' must be one or two"),
         ({"group_by": "leaf"}, r"'group_by' must name one of \['value'\], got 'leaf'"),
         ({"max_candidates": 0}, "max_candidates == 0"),

@@ -42,8 +42,8 @@ def test_draws_of_each_component_have_its_moments(Z, covariance_type, bayesian):
     component = (X_new[:, 0] > 6) == (mixture.means_[1, 0] > 6)
     for k, covariance in enumerate(covariances_of(mixture)):
         rows = X_new[component == k]
-        share = mixture.weights_[k]
-        assert abs(len(rows) / 40_000 - share) < 5 * np.sqrt(share * (1 - share) / 40_000)
+        fraction = mixture.weights_[k]
+        assert abs(len(rows) / 40_000 - fraction) < 5 * np.sqrt(fraction * (1 - fraction) / 40_000)
         error, deviations = 5 / np.sqrt(len(rows)), np.sqrt(np.diag(covariance))
         assert np.all(np.abs(rows.mean(axis=0) - mixture.means_[k]) < error * deviations)
         gap = np.abs(np.cov(rows.T) - covariance) / np.outer(deviations, deviations)
@@ -128,8 +128,8 @@ def test_temperature_scales_the_noise_of_components(Z, covariance_type):
 
 def test_rows_come_in_random_order(Z):
     far = GaussianMixtureSampler(2, random_state=0).fit(Z).sample(1000, random_state=0)[:, 0] > 6
-    share = far.mean()
-    assert abs(np.mean(far[1:] != far[:-1]) - 2 * share * (1 - share)) < 0.07
+    fraction = far.mean()
+    assert abs(np.mean(far[1:] != far[:-1]) - 2 * fraction * (1 - fraction)) < 0.07
 
 
 # ------------------------------------------------------------------ edges
@@ -177,3 +177,8 @@ def test_fit_refuses(Z, parameters, message):
 def test_one_sample_is_refused():
     with pytest.raises(ValueError, match="minimum of 2 is required by GaussianMixtureSampler"):
         GaussianMixtureSampler(1).fit([[1.0, 2.0]])
+
+
+def test_draws_have_no_source(Z):
+    with pytest.raises(ValueError, match="do not start from a training code"):
+        GaussianMixtureSampler(2).fit(Z).sample(return_source=True)

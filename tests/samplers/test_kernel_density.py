@@ -26,7 +26,7 @@ def Z():
 
 
 def radial_density(sampler, d):
-    """Radii and the density of the distance from the one centre, from ``score_samples``."""
+    """Radii and the density of the distance from the one center, from ``score_samples``."""
     reach = 1 if sampler.kernel in BOUNDED else d + 12 * np.sqrt(d)
     # Just inside the edge, which belongs to the support in some kernels and not in others.
     radii = np.linspace(0, reach * BANDWIDTH * (1 - 1e-12), 4001)
@@ -92,6 +92,13 @@ def test_draws_start_from_all_codes_alike(kernel):
     sampler = KernelDensitySampler(0.01, kernel=kernel).fit(np.arange(8.0)[:, None])
     counts = np.bincount(np.rint(sampler.sample(8000, random_state=0)[:, 0]).astype(int))
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
+
+
+def test_draws_start_from_their_source(Z):
+    sampler = KernelDensitySampler(0.5, kernel="tophat").fit(Z[:200]).partial_fit(Z[200:])
+    X_new, source = sampler.sample(500, random_state=0, return_source=True)
+    assert np.linalg.norm(X_new - Z[source.row], axis=1).max() == pytest.approx(0.5, abs=0.01)
+    assert source.row.max() >= 200
 
 
 def test_temperature_scales_the_bandwidth_of_draws(Z):

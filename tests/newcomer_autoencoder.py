@@ -1,16 +1,14 @@
-"""An autoencoder and a sampler as a newcomer would write them after reading CONTRIBUTING.md."""
+"""An autoencoder as a newcomer would write it after reading CONTRIBUTING.md."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 
-import numpy as np
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from latentgen.autoencoders._reconstruction import ReconstructionAutoencoder
-from latentgen.base import BaseSampler
 from latentgen.networks._reconstruction import Code, ReconstructionModule
 
 
@@ -48,28 +46,3 @@ class DenseAutoencoder(ReconstructionAutoencoder):
 
     def _make_module(self, **design):
         return DenseNet(**design)
-
-
-class JitterSampler(BaseSampler):
-    """Training codes with a little normal noise in each feature."""
-
-    _read_at_draws = ("scale", "min_novelty")
-    _parameter_constraints: dict = {
-        "scale": [Interval(Real, 0, None, closed="left")],
-        "min_novelty": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def __init__(self, scale=0.5, *, min_novelty=0.0):
-        self.scale = scale
-        self.min_novelty = min_novelty
-
-    def _fit(self, Z, y, rng):
-        self.codes_, self.spread_ = Z.copy(), Z.std(axis=0)
-
-    def _partial_fit(self, Z, y, rng):
-        self._fit(np.concatenate([self.codes_, Z]), y, rng)
-
-    def _sample(self, n_samples, rng, y=None):
-        row = rng.randint(len(self.codes_), size=n_samples)
-        noise = rng.standard_normal((n_samples, self.codes_.shape[1]))
-        return self.codes_[row] + self.scale * self.spread_ * noise, {"row": row}

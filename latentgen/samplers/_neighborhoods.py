@@ -1,4 +1,4 @@
-"""Cuts of latent codes into cells: axis-parallel trees, and neighbourhoods."""
+"""Cells that are neighborhoods of codes, cut at means and fitted to densities."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -7,14 +7,8 @@ import heapq
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.neighbors import NearestNeighbors
-from sklearn.tree import DecisionTreeRegressor
 
-from latentgen.samplers._kernels import cell_means, shrunk_factors
-
-_TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
-
-# Random cuts of a node that are compared; with fewer, many nodes find no cut at all.
-_CUTS_COMPARED = 16
+from latentgen.samplers._moments import cell_means, shrunk_factors
 
 # Rows whose scatter is looked at for the direction of a cut, and steps of the power iteration.
 _SCATTER_ROWS = 1000
@@ -24,96 +18,9 @@ _POWER_STEPS = 6
 _CANDIDATES = 8
 _ROUNDS = 3
 # Cells take no more rows than so many times the mean.
-_LARGEST_SHARE = 2
-# Share of a determinant that a row leaves behind, where rounding could make it negative.
+_LARGEST_SIZE = 2
+# Fraction of a determinant that a row leaves behind, where rounding could make it negative.
 _LEAST_LEFT = 1e-3
-
-
-def tree_arrays(tree):
-    """Copy what `find_leaves` needs from a fitted scikit-learn tree."""
-    # The arrays alone, because scikit-learn's Tree does not outlive its version in a file.
-    return {name: getattr(tree.tree_, name).copy() for name in _TREE_ARRAYS}
-
-
-def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=False):
-    """Grow a regression tree on the sum of the z-scores.
-
-    Each cut is the best of one random threshold in each of 16 random features (extremely
-    randomised trees, Geurts et al. 2006), or with `thorough` the best of all cuts.
-
-    Parameters
-    ----------
-    Z : ndarray of shape (n_samples, n_features)
-        z-scores.
-    n_leaves : int
-        Largest number of leaves, at least 2.
-    min_samples_leaf : int
-    rng : RandomState
-    max_depth : int, default=None
-    thorough : bool, default=False
-
-    Returns
-    -------
-    tree : dict of ndarray
-        As from `tree_arrays`.
-    leaves : ndarray of shape (n_samples,)
-        Leaf of each row.
-    """
-    Z = Z.astype(np.float32)
-    tree = DecisionTreeRegressor(
-        splitter="best" if thorough else "random",
-        max_features=None if thorough else min(Z.shape[1], _CUTS_COMPARED),
-        max_leaf_nodes=n_leaves,
-        min_samples_leaf=min_samples_leaf,
-        max_depth=max_depth,
-        random_state=rng.randint(np.iinfo(np.int32).max),
-    )
-    tree.fit(Z, Z.sum(axis=1, dtype=np.float64))
-    return tree_arrays(tree), tree.apply(Z)
-
-
-def find_leaves(Z, tree):
-    """Leaf of each row of `Z`, by the arrays of a scikit-learn tree."""
-    # scikit-learn cuts float32 features at float64 thresholds.
-    Z = Z.astype(np.float32)
-    nodes = np.zeros(len(Z), dtype=np.intp)
-    moving = np.arange(len(Z))
-    # No descent is longer than the number of nodes, not even in a damaged tree.
-    for _ in tree["feature"]:
-        at = nodes[moving]
-        inner = tree["children_left"][at] >= 0
-        if not inner.any():
-            break
-        moving, at = moving[inner], at[inner]
-        left = Z[moving, tree["feature"][at]] <= tree["threshold"][at]
-        nodes[moving] = np.where(left, tree["children_left"][at], tree["children_right"][at])
-    return nodes
-
-
-def graft(tree, leaf, branch):
-    """Put another tree in the place of a leaf.
-
-    Parameters
-    ----------
-    tree, branch : dict of ndarray
-    leaf : int
-        Node of `tree`.
-
-    Returns
-    -------
-    tree : dict of ndarray
-        A new tree; node ``i`` of `branch` is its node ``len(tree) + i``, except for the root,
-        which takes the number of the leaf.
-    """
-    offset = len(tree["feature"])
-    # The root appears a second time, at `offset`, where nothing leads to.
-    grown = {name: np.append(tree[name], branch[name]) for name in _TREE_ARRAYS}
-    for name in ("children_left", "children_right"):
-        added = grown[name][offset:]
-        added[added >= 0] += offset
-    for name in _TREE_ARRAYS:
-        grown[name][leaf] = grown[name][offset]
-    return grown
 
 
 def find_neighborhoods(Z, n_cells, min_samples_leaf, rng):
@@ -160,20 +67,20 @@ def _principal_cells(Z, n_cells, rng):
     n_made = 1
     while heap and len(heap) + len(done) < n_cells:
         _, _, rows = heapq.heappop(heap)
-        centred = Z[rows]
-        centred -= centred.mean(axis=0)
-        some = centred[:: -(-len(centred) // _SCATTER_ROWS)]
+        centered = Z[rows]
+        centered -= centered.mean(axis=0)
+        some = centered[:: -(-len(centered) // _SCATTER_ROWS)]
         scatter = some.T @ some
         direction = rng.standard_normal(Z.shape[1]).astype(np.float32)
         for _ in range(_POWER_STEPS):
             direction = scatter @ direction
             direction /= max(np.linalg.norm(direction), np.finfo(np.float32).tiny)
-        left = centred @ direction <= 0
+        left = centered @ direction <= 0
         if left.all() or not left.any():
             done.append(rows)  # Equal rows.
             continue
         for side in (left, ~left):
-            part = centred[side]
+            part = centered[side]
             part_scatter = float(
                 np.square(part).sum() - np.square(part.sum(axis=0)).sum() / len(part)
             )
@@ -250,6 +157,6 @@ def _densest_cells(Z, cells):
     order = np.lexsort((-gain, new))
     counts = np.bincount(new, minlength=len(sizes))
     place = rows - np.repeat(np.cumsum(counts) - counts, counts)
-    late = order[place >= max(1, _LARGEST_SHARE * len(Z) // len(sizes))]
+    late = order[place >= max(1, _LARGEST_SIZE * len(Z) // len(sizes))]
     new[late] = cells[late]
     return new

@@ -47,6 +47,26 @@ def test_half_shrinkage_halves_the_covariance(Z):
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
+def test_temperature_multiplies_the_distance_from_the_mean(Z, covariance):
+    cold, hot, plain = (
+        GaussianSampler(covariance=covariance, temperature=t).fit(Z) for t in (0.0, 3.0, 1.0)
+    )
+    mean = cold.sample(5, random_state=0)
+    np.testing.assert_allclose(mean, np.tile(cold.mean_, (5, 1)), rtol=1e-6)
+    draws = plain.sample(5, random_state=0), hot.sample(5, random_state=0)
+    np.testing.assert_allclose(draws[1] - mean, 3 * (draws[0] - mean), rtol=1e-4)
+    np.testing.assert_allclose(hot.score_samples(Z[:5]), plain.score_samples(Z[:5]))
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
+def test_partial_fit_is_a_fit_to_all_codes(Z, covariance):
+    whole = GaussianSampler(covariance=covariance).fit(Z)
+    parts = GaussianSampler(covariance=covariance).fit(Z[:100]).partial_fit(Z[100:])
+    np.testing.assert_allclose(parts.mean_, whole.mean_, atol=1e-9)
+    np.testing.assert_allclose(parts.factor_, whole.factor_, atol=1e-9)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
 @pytest.mark.parametrize(
     "codes",
     [np.ones((5, 3)), np.random.RandomState(0).standard_normal((3, 20)), np.arange(6.0)[:, None]],
@@ -86,3 +106,8 @@ def test_novelty_does_not_depend_on_the_seed_of_the_codes(seed):
     assert sampler.novelty_ > 0.8 and sampler.near_copies_ < 0.05
     # Nor do draws follow the codes when they get the same seed.
     assert np.linalg.norm(sampler.sample(500, random_state=seed) - Z, axis=1).min() > 0.1
+
+
+def test_draws_have_no_source(Z):
+    with pytest.raises(ValueError, match="do not start from a training code"):
+        GaussianSampler().fit(Z).sample(return_source=True)

@@ -1,4 +1,4 @@
-"""One parametric density over the latent codes."""
+"""One normal distribution over the latent codes."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -7,10 +7,9 @@ from numbers import Real
 import numpy as np
 from scipy.linalg import solve_triangular
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
-from latentgen.samplers import _kernels
+from latentgen.utils._random import make_generator
 
 
 class GaussianSampler(BaseSampler):
@@ -30,7 +29,8 @@ class GaussianSampler(BaseSampler):
         Pull of the estimated covariance towards the sphere with the same mean variance, from 0
         to 1 [1]_. Has no effect on ``'identity'``.
     temperature : float, default=1.0
-        Factor of the standard deviation of draws; ``score_samples`` is that of temperature 1.
+        The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
+        noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
         Least distance of draws from every training code, divided by the distance of that code to
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
@@ -93,6 +93,7 @@ class GaussianSampler(BaseSampler):
     }
 
     _min_samples = 2
+    _read_at_draws = ("temperature", "min_novelty")
 
     def __init__(self, *, covariance="full", shrinkage=0.0, temperature=1.0, min_novelty=0.0):
         self.covariance = covariance
@@ -128,28 +129,14 @@ class GaussianSampler(BaseSampler):
         self.mean_ = self._origin + mean
         self.factor_ = np.linalg.cholesky(covariance)
 
-    def _sample(self, n_samples, rng):
-        generator = _kernels.make_generator(rng)
+    def _sample(self, n_samples, rng, y=None):
+        generator = make_generator(rng)
         noise = generator.standard_normal((n_samples, len(self.mean_)))
         Z = noise @ (self.temperature * self.factor_.T)
         Z += self.mean_
         return Z
 
-    def score_samples(self, X):
-        """Compute the log-density.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features_in_)
-            Codes.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            In nats.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        scores = solve_triangular(self.factor_, (X - self.mean_).T, lower=True)
+    def _log_density(self, Z):
+        scores = solve_triangular(self.factor_, (Z - self.mean_).T, lower=True)
         log_norm = np.log(np.diagonal(self.factor_)).sum() + 0.5 * len(scores) * np.log(2 * np.pi)
         return -0.5 * (scores**2).sum(axis=0) - log_norm

@@ -1,0 +1,260 @@
+"""What the commands of the command line do."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import ast
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from latentgen import (
+    ConditionalSampler,
+    ConvAutoencoder,
+    FastHVRTSampler,
+    LatentGenerativePipeline,
+    load_model,
+    make_latent_pipeline,
+    save_model,
+)
+from latentgen.cli._console import (
+    ReportingGridSearch,
+    candidate_rows,
+    print_report,
+    print_table,
+)
+from latentgen.cli._reading import load_data
+from latentgen.cli._writing import (
+    check_channels,
+    check_folder_of,
+    check_picture_name,
+    image_writer,
+    save_figure,
+    save_grid,
+    save_json,
+    save_results,
+    use_file_backend,
+)
+from latentgen.inspection import SweepDisplay
+from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
+from latentgen.metrics._scorer import labels_like
+from latentgen.model_selection import MOST_NEAR_COPIES, best_without_copying
+
+_IMAGES_SHOWN = 400
+
+
+def fit(args):
+    """Fit a generator to images and save it."""
+    check_folder_of(args.output)
+    X, y = load_data(args.data, args.labels, args)
+    pipeline = _make_pipeline(args, X, y)
+    pipeline.set_params(
+        autoencoder__latent_dim=args.latent_dim,
+        autoencoder__verbose=int(sys.stderr.isatty()),
+        **_sampler_params(pipeline, strategy=args.strategy, min_samples_leaf=args.min_samples_leaf),
+    )
+    classes = "without classes" if y is None else f"of {len(np.unique(y))} classes"
+    print(f"Fitting to {len(X)} images of shape {X.shape[1:]}, {classes} ...", flush=True)
+    pipeline.fit(X, y)
+    last = pipeline["autoencoder"].history_[-1]
+    save_model(pipeline, args.output)
+    print(
+        f"Trained for {last['epoch']} epochs on {pipeline['autoencoder'].device_}, last loss "
+        f"{last['train_loss']:.4f} per pixel. Saved to '{args.output}'."
+    )
+
+
+def sample(args):
+    """Draw images from a saved model."""
+    if not (args.grid or args.output):
+        raise ValueError("nothing to write: pass --grid PICTURE, --output PATH or both.")
+    for path in filter(None, [args.grid, args.output]):
+        check_folder_of(path)
+    if args.grid:
+        use_file_backend("latentgen sample --grid")
+        check_picture_name(args.grid)
+    model = _load_generator(args)
+    check_channels(model.image_shape_, args)
+    label = _find_label(model, args.label)
+    batches = model.iter_sample(args.n_samples, y=label, random_state=args.seed)
+    shown, n_shown = [], 0
+    with image_writer(args.output, args.n_samples, model.image_shape_) as write:
+        for batch in batches:
+            write(batch)
+            if n_shown < _IMAGES_SHOWN:
+                shown.append(batch[: _IMAGES_SHOWN - n_shown])
+                n_shown += len(shown[-1])
+    if args.grid:
+        save_grid(np.concatenate(shown), model.image_shape_, args.grid)
+    written = " and ".join(f"'{path}'" for path in (args.output, args.grid) if path)
+    print(f"Drew {args.n_samples} images; wrote {written}.")
+
+
+def evaluate(args):
+    """Measure a saved model against real images."""
+    if args.json:
+        check_folder_of(args.json)
+    model = _load_generator(args)
+    X, y = load_data(args.data, args.labels, args)
+    X_train, y_train = None, None
+    if args.train_data:
+        X_train, y_train = load_data(args.train_data, args.train_labels, args)
+    for name, images in [("--data", X), ("--train-data", X_train)]:
+        if images is not None and np.prod(images.shape[1:]) != np.prod(model.image_shape_):
+            raise ValueError(
+                f"{name} has images of shape {images.shape[1:]}, but the model makes images of "
+                f"shape {model.image_shape_}."
+            )
+    features = None
+    if y_train is not None:
+        features = ClassifierFeatures(image_shape=model.image_shape_).fit(X_train, y_train)
+    n_samples = args.n_samples or len(X)
+    labels = None
+    if y is not None and hasattr(model, "classes_"):
+        labels = labels_like(y, n_samples)
+    report = generation_report(
+        X,
+        model.sample(n_samples, y=labels, random_state=args.seed),
+        y_test=y,
+        y_generated=labels,
+        X_train=X_train,
+        y_train=y_train,
+        feature_extractor=features,
+        encoder=model[:-1],
+        random_state=args.seed,
+    )
+    print_report(report)
+    print(f"\nDrawn: {report['n_generated']} images. Reference: {report['reference']}.")
+    print(
+        f"FID and KID compare {report['feature_extractor']}. Novelty: 1 is unseen real, 0 a copy."
+    )
+    if args.json:
+        save_json(report, args.json)
+
+
+def sweep(args):
+    """Search parameters by cross-validation and save the best model."""
+    use_file_backend("latentgen sweep")
+    X, y = load_data(args.data, args.labels, args)
+    pipeline = _make_pipeline(args, X, y)
+    grid = _parse_grid(args.param, pipeline)
+    # Shuffled, because the images of a folder come class by class.
+    folds = KFold if y is None else StratifiedKFold
+    folds = folds(args.cv, shuffle=True, random_state=args.seed)
+    output = Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    features = None if y is None else ClassifierFeatures(image_shape=_image_shape(args, X))
+    if features is not None:
+        features.fit(X, y)
+    compared = "pixels" if y is None else "features of a classifier trained on these images"
+    print(f"Searching on {len(X)} images of shape {X.shape[1:]}; FID and KID compare {compared}.")
+    with tempfile.TemporaryDirectory() as cache:
+        search = ReportingGridSearch(
+            pipeline.set_params(memory=cache),
+            grid,
+            scoring=GenerationScorer(features, X_train=X, random_state=args.seed),
+            refit=best_without_copying,
+            cv=folds,
+            n_jobs=args.n_jobs,
+            error_score="raise",
+        ).fit(X, y)
+    rows = candidate_rows(search)
+    chosen, scores = rows[search.best_index_]
+    print("\nMeans over the folds, the lowest FID first:\n")
+    print_table(sorted(rows, key=lambda row: row[1]["FID"]))
+    save_results(search.cv_results_, output / "results.csv")
+    save_figure(
+        SweepDisplay.from_search(search, metric="neg_frechet_distance"), output / "sweep.png"
+    )
+    save_model(search.best_estimator_, output / "model.latentgen")
+    copies = scores["near-copies"] > MOST_NEAR_COPIES
+    print(
+        f"\n{'No candidate qualifies; fewest near-copies' if copies else 'Best without copying'}: "
+        f"{chosen}. In '{output}': results.csv, sweep.png, model.latentgen."
+    )
+
+
+def _load_generator(args):
+    model = load_model(args.model, trusted=args.trust)
+    if not isinstance(model, LatentGenerativePipeline):
+        raise ValueError(
+            f"'{args.model}' holds a {type(model).__name__}, but only a whole "
+            "LatentGenerativePipeline makes images. Use load_model in Python."
+        )
+    if not hasattr(model, "image_shape_"):
+        raise ValueError(
+            f"'{args.model}' makes no images: its first step must be a fitted autoencoder, got "
+            f"{type(model.steps[0][1]).__name__}."
+        )
+    return model
+
+
+def _image_shape(args, X):
+    """The ``image_shape`` parameter: only flat images need one."""
+    return (1, *args.image_size) if args.image_size and X.ndim == 2 else None
+
+
+def _make_pipeline(args, X, y):
+    sampler = FastHVRTSampler(random_state=args.seed)
+    return make_latent_pipeline(
+        ConvAutoencoder(
+            image_shape=_image_shape(args, X),
+            max_epochs=args.epochs,
+            batch_size=args.batch_size or "auto",
+            device=args.device,
+            random_state=args.seed,
+        ),
+        sampler if y is None else ConditionalSampler(sampler),
+    )
+
+
+def _sampler_params(pipeline, **params):
+    return {_find_param(pipeline, name): value for name, value in params.items()}
+
+
+def _find_param(pipeline, name):
+    """Full name of a parameter from its full name or from the end of it."""
+    known = [full for full in pipeline.get_params() if "__" in full]
+    found = [full for full in known if full == name] or [
+        full for full in known if full.endswith(f"__{name}")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"parameter '{name}' may be {' or '.join(found)}. Give the full name.")
+    raise ValueError(f"there is no parameter '{name}'. Known are {', '.join(sorted(known))}.")
+
+
+def _parse_grid(texts, pipeline):
+    """Turn NAME=V1,V2 into a parameter grid."""
+    grid = {}
+    for text in texts:
+        name, sign, values = text.partition("=")
+        if not (name and sign and values):
+            raise ValueError(f"expected --param NAME=V1,V2, got '{text}'.")
+        grid[_find_param(pipeline, name)] = [_parse_value(value) for value in values.split(",")]
+    return grid
+
+
+def _parse_value(text):
+    """A Python number, boolean or None if the text reads as one, else the text."""
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return text.strip()
+
+
+def _find_label(model, text):
+    """The label of the model that the user's text means."""
+    if text is None:
+        return None
+    if not hasattr(model, "classes_"):
+        raise ValueError("the model was fitted without labels, so it takes no --label.")
+    labels = {str(label): label for label in model.classes_}
+    if text not in labels:
+        raise ValueError(
+            f"'{text}' is not a label of the model. Its labels are {', '.join(labels)}."
+        )
+    return labels[text]

@@ -1,0 +1,84 @@
+"""What the commands print: the progress of a search and tables of measures."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import math
+import time
+
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+
+from latentgen.metrics._measures import MEASURES
+from latentgen.model_selection import describe_candidates, mean_scores, search_table
+
+
+class ReportingGridSearch(GridSearchCV):
+    """`GridSearchCV` that prints a line for each candidate when it is done."""
+
+    def _run_search(self, evaluate_candidates):
+        grid = list(ParameterGrid(self.param_grid))
+        candidates = describe_candidates(grid, varying_only=False)
+        for number, (params, candidate) in enumerate(zip(grid, candidates, strict=True), start=1):
+            start = time.perf_counter()
+            scores = mean_scores(evaluate_candidates([params]), -1)
+            print(
+                f"  [{number}/{len(grid)}] {join_params(candidate)}: "
+                f"FID {format_value(scores, 'FID')}, {time.perf_counter() - start:.1f} s",
+                flush=True,
+            )
+
+
+def join_params(candidate):
+    """One line for the parameters of a candidate."""
+    return ", ".join(f"{name}={value}" for name, value in candidate.items())
+
+
+def candidate_rows(search):
+    """Name and values by heading of each candidate of a search."""
+    return [
+        (join_params(row["candidate"]), row["scores"])
+        for row in search_table(search, varying_only=False)
+    ]
+
+
+def format_value(row, heading):
+    """A value as text, a dash where there is none."""
+    value = row.get(heading)
+    if value is None or not math.isfinite(value):
+        return "-"
+    return format(value, {measure.heading: measure.format for measure in MEASURES}[heading])
+
+
+def print_table(rows, *, first="candidate"):
+    """Print rows of (name, values by heading) with one column per measure that any row has."""
+    headings = [measure.heading for measure in MEASURES]
+    headings = [heading for heading in headings if any(heading in row for _, row in rows)]
+    lines = [[first, *headings]]
+    lines += [[name, *(format_value(row, heading) for heading in headings)] for name, row in rows]
+    print_aligned(lines)
+
+
+def print_report(report):
+    """Print what `generation_report` gives, one line per measure."""
+    lines = [["", "generated", "real (floor)"]]
+    for measure in MEASURES:
+        floor = _format_entry(report, measure, f"{measure.key}_floor") if measure.has_floor else ""
+        lines.append([measure.heading, _format_entry(report, measure, measure.key), floor])
+    print_aligned(lines)
+
+
+def _format_entry(report, measure, key):
+    if report[key] is None:
+        return "-"
+    text = format(report[key], measure.format)
+    return f"{text} ± {report[f'{key}_error']:{measure.format}}" if measure.has_error else text
+
+
+def print_aligned(lines):
+    """Print lines of cells in columns, the first one left and the others right aligned."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        print("  " + "  ".join(cells).rstrip())
+        if number == 0:
+            print("  " + "-" * (sum(widths) + 2 * len(widths) - 2))

@@ -1,0 +1,306 @@
+"""The table of commands, the parser that reads it, and the exit codes."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+# Only the standard library up here, so that --help answers at once.
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from pkgutil import resolve_name
+from typing import NamedTuple
+
+from latentgen._version import __version__
+from latentgen.cli._datasets import DATASETS
+
+_SOURCES = {
+    ", ".join(dataset.name for dataset in DATASETS): (
+        "data sets by name; add :train or :test for one part, as in mnist:test"
+    ),
+    "a folder": "with one subfolder of images per class, or images only",
+    "a .npy file": "images (n, H, W), (n, C, H, W) or (n, features), bytes or floats in [0, 1]",
+    "a .npz file": "such images as 'X', labels as 'y'",
+}
+_WIDTH = max(map(len, _SOURCES))
+_DATA_HELP = "DATA is one of\n" + "".join(
+    f"  {source:{_WIDTH}}  {meaning}\n" for source, meaning in _SOURCES.items()
+)
+
+
+class Command(NamedTuple):
+    """One row of the table of commands.
+
+    Parameters
+    ----------
+    name : str
+        What the user types.
+    summary : str
+        What it does, one line that starts with a verb.
+    arguments : callable
+        ``arguments(parser)`` adds its arguments.
+    function : str
+        Module and function, called with the parsed arguments. It is loaded when the command
+        runs, because it imports torch.
+    notes : str
+        Shown below the arguments, examples last.
+    """
+
+    name: str
+    summary: str
+    arguments: Callable
+    function: str
+    notes: str
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        Arguments; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 for success, 2 for an error that the user can fix, 130 after Ctrl-C. Anything
+        unexpected is raised, so that the process ends with a traceback and 1.
+    """
+    args = _make_parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            resolve_name(args.function)(args)
+        except KeyboardInterrupt:
+            print("\nlatentgen: interrupted", file=sys.stderr)
+            return 130
+        except (ValueError, OSError, ImportError) as error:
+            if args.traceback:
+                raise
+            print(f"latentgen {args.command}: error: {_one_line(error)}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    print(f"latentgen: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: '{error.filename}'"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(
+        prog="latentgen",
+        description="Single-pass latent image generation with scikit-learn estimators.",
+        epilog="See 'latentgen COMMAND --help' for examples. Start with 'latentgen demo'.",
+    )
+    parser.add_argument("--version", action="version", version=f"latentgen {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for row in COMMANDS:
+        command = commands.add_parser(
+            row.name,
+            help=row.summary,
+            description=f"{row.summary[0].upper()}{row.summary[1:]}.",
+            epilog=row.notes,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(function=row.function)
+        command.add_argument("--seed", type=int, default=0, help="seed of all random numbers (0)")
+        command.add_argument(
+            "--traceback", action="store_true", help="show the traceback of errors"
+        )
+        row.arguments(command)
+    return parser
+
+
+# Arguments of single commands
+
+
+def _demo_arguments(parser):
+    parser.add_argument("--output", default="latentgen-demo", help="folder (latentgen-demo)")
+    _add_n_jobs(parser)
+
+
+def _fit_arguments(parser):
+    parser.add_argument("data", metavar="DATA", help="images, see below")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL", help="file to write")
+    _add_reading(parser)
+    _add_training(parser)
+    parser.add_argument("--latent-dim", type=_positive, default=32, help="size of a code (32)")
+    parser.add_argument(
+        "--strategy", default="epanechnikov", help="of FastHVRTSampler (epanechnikov)"
+    )
+    parser.add_argument(
+        "--min-samples-leaf", type=_positive, help="least images per partition (automatic)"
+    )
+
+
+def _sample_arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="file made by 'latentgen fit'")
+    parser.add_argument("-n", "--n-samples", type=_positive, default=100, help="images (100)")
+    parser.add_argument("--label", help="class to draw")
+    parser.add_argument("--grid", metavar="PICTURE", help="picture of the first 400 images at most")
+    parser.add_argument(
+        "--output", metavar="PATH", help="all images: a .npy file, or a folder for PNG files"
+    )
+    _add_trusted(parser)
+
+
+def _evaluate_arguments(parser):
+    parser.add_argument("model", metavar="MODEL", help="file made by 'latentgen fit'")
+    parser.add_argument("--data", required=True, help="real images to compare with")
+    parser.add_argument("--train-data", metavar="DATA", help="images the model was fitted on")
+    parser.add_argument("--train-labels", metavar="FILE", help=".npy file of their labels")
+    parser.add_argument("-n", "--n-samples", type=_positive, help="images to draw (as in --data)")
+    parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    _add_reading(parser)
+    _add_trusted(parser)
+
+
+def _sweep_arguments(parser):
+    parser.add_argument("data", metavar="DATA", help="images, see below")
+    parser.add_argument(
+        "--param",
+        action="append",
+        required=True,
+        metavar="NAME=V1,V2",
+        help="parameter and its values; may be repeated",
+    )
+    parser.add_argument("-o", "--output", default="latentgen-sweep", help="folder to write to")
+    parser.add_argument("--cv", type=_positive, default=3, help="number of folds (3)")
+    _add_n_jobs(parser)
+    _add_reading(parser)
+    _add_training(parser)
+
+
+# Arguments that commands share
+
+
+def _add_reading(parser):
+    group = parser.add_argument_group("reading images")
+    group.add_argument("--labels", metavar="FILE", help=".npy file of labels, one per image")
+    group.add_argument("--unconditional", action="store_true", help="do not use labels")
+    group.add_argument(
+        "--image-size",
+        type=_positive,
+        nargs=2,
+        metavar=("H", "W"),
+        help="resize the images of a folder; shape of flat images with one channel",
+    )
+    group.add_argument("--gray", action="store_true", help="read a folder with one channel")
+
+
+def _add_training(parser):
+    group = parser.add_argument_group("training the autoencoder")
+    group.add_argument("--epochs", type=_positive, default=20, help="passes over the images (20)")
+    group.add_argument(
+        "--batch-size", type=_positive, help="images per step (128, or fewer for small data)"
+    )
+    group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (auto)")
+
+
+def _add_n_jobs(parser):
+    parser.add_argument("--n-jobs", type=int, help="folds at the same time (1)")
+
+
+def _add_trusted(parser):
+    parser.add_argument(
+        "--trust",
+        nargs="+",
+        metavar="TYPE",
+        help="types of your own that the model file may hold; see latentgen.load_model",
+    )
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got '{text}'")
+    return value
+
+
+COMMANDS = [
+    Command(
+        "demo",
+        "search, judge, draw and save a generator of digits in about two minutes",
+        _demo_arguments,
+        "latentgen.cli._demo:demo",
+        """\
+The images come with scikit-learn, nothing is downloaded. It writes samples.png (generated beside
+real digits), sweep.png, report.json and model.latentgen.
+
+examples:
+  latentgen demo
+  latentgen demo --output /tmp/demo --n-jobs 2
+""",
+    ),
+    Command(
+        "fit",
+        "fit a generator to images and save it",
+        _fit_arguments,
+        "latentgen.cli._commands:fit",
+        f"""\
+{_DATA_HELP}
+With labels the generator draws by class.
+
+examples:
+  latentgen fit digits:train -o digits.latentgen --epochs 40
+  latentgen fit photos/ -o photos.latentgen --image-size 64 64 --latent-dim 128
+  latentgen fit X.npy --labels y.npy -o model.latentgen --strategy local_gaussian
+""",
+    ),
+    Command(
+        "sample",
+        "draw images from a saved model",
+        _sample_arguments,
+        "latentgen.cli._commands:sample",
+        """\
+At least one of --grid and --output is needed. The same seed gives the same images.
+
+examples:
+  latentgen sample model.latentgen -n 100 --label 3 --grid threes.png
+  latentgen sample model.latentgen -n 100000 --output images.npy
+  latentgen sample model.latentgen -n 50 --label cats --output cats/
+""",
+    ),
+    Command(
+        "evaluate",
+        "measure a saved model against real images",
+        _evaluate_arguments,
+        "latentgen.cli._commands:evaluate",
+        f"""\
+{_DATA_HELP}
+--data are real images that the model was not fitted on. With --train-data, those it was fitted on,
+novelty is measured too, every number gets a floor (what real images reach), and the distances are
+measured in features of a classifier trained on them if they have labels, else on pixels.
+
+examples:
+  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train
+  latentgen evaluate photos.latentgen --data holdout/ --image-size 64 64 --json report.json
+""",
+    ),
+    Command(
+        "sweep",
+        "search parameters by cross-validation and save the best model",
+        _sweep_arguments,
+        "latentgen.cli._commands:sweep",
+        f"""\
+{_DATA_HELP}
+A parameter is given by its name or, where that is unique, by the end of it: latent_dim is
+autoencoder__latent_dim. It writes results.csv, sweep.png and model.latentgen: the candidate of the
+lowest FID that does not copy its training images. Small images train faster with one thread: set
+OMP_NUM_THREADS=1.
+
+examples:
+  latentgen sweep digits --param latent_dim=8,16 --param strategy=epanechnikov,local_gaussian
+  latentgen sweep photos/ --image-size 32 32 --param min_samples_leaf=5,20,None --cv 2 --n-jobs 2
+""",
+    ),
+]

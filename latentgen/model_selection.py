@@ -1,0 +1,265 @@
+"""Choosing a generator that does not copy, named sweeps, and tables of search results."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_scalar
+from sklearn.utils.validation import check_is_fitted
+
+from latentgen.metrics._measures import SCORES
+
+__all__ = ["MOST_NEAR_COPIES", "best_without_copying", "search_table", "sweeps"]
+
+#: Largest fraction of near-copies with which `best_without_copying` still chooses a candidate.
+MOST_NEAR_COPIES = 0.05
+
+#: Named grids for `GridSearchCV`, by what they vary.
+#:
+#: They are the sweeps published for autoencoders with FastHVRT, for
+#: ``make_latent_pipeline(ConvAutoencoder(), FastHVRTSampler())``. ``sweeps["ensemble"]`` is for
+#: ``make_latent_pipeline(ConvAutoencoder(), EnsembleSampler(FastHVRTSampler()))``. Where
+#: `ConditionalSampler` wraps the sampler, ``sampler__`` becomes ``sampler__sampler__``.
+sweeps = {
+    "strategy": {
+        "sampler__strategy": [
+            "epanechnikov",
+            "multivariate_kde",
+            "bootstrap_noise",
+            "univariate_kde_copula",
+        ]
+    },
+    # The published numbers, in the unit of ConvAutoencoder: 1 is the evidence lower bound.
+    "beta": {"autoencoder__beta": [0.0, 0.025, 0.05, 0.2, 1.0]},
+    "latent_dim": {"autoencoder__latent_dim": [8, 16, 32, 64]},
+    "ensemble": {"sampler__n_estimators": [1, 3, 5, 7]},
+    # None lets hvrt choose. The published bandwidths had no effect and are left out.
+    "tree": {
+        "sampler__max_depth": [5, 10, None],
+        "sampler__min_samples_leaf": [None, 20, 5],
+    },
+}
+
+_MEAN, _STD = "mean_test_", "std_test_"
+_LONGEST_VALUE = 48
+
+
+def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
+    """Choose the candidate of the lowest FID among those that do not copy.
+
+    Pass it as ``refit`` to a search whose ``scoring`` is a `GenerationScorer` with `X_train`. A
+    sampler that copies its training images has an excellent FID, so the lowest FID alone is not
+    a choice.
+
+    Parameters
+    ----------
+    results : dict
+        ``cv_results_`` of a search.
+    most_near_copies : float, default=0.05
+        Largest fraction of near-copies of a candidate that qualifies, in [0, 1]. To set it, pass
+        ``functools.partial(best_without_copying, most_near_copies=0.01)`` as ``refit``.
+
+    Returns
+    -------
+    best_index : int
+        Row of ``cv_results_``. If no candidate qualifies, the one with the fewest near-copies.
+
+    Raises
+    ------
+    ValueError
+        If the results lack one of the scores, or if no candidate has a finite FID.
+
+    Warns
+    -----
+    UserWarning
+        If no candidate qualifies. The search then keeps its results, and
+        ``best_estimator_`` copies.
+
+    See Also
+    --------
+    latentgen.metrics.GenerationScorer : Gives the scores.
+    search_table : The scores of all candidates.
+
+    Examples
+    --------
+    >>> from latentgen.model_selection import best_without_copying
+    >>> best_without_copying({
+    ...     "mean_test_neg_frechet_distance": [-1.0, -3.0, -2.0],
+    ...     "mean_test_near_copies": [0.9, 0.0, 0.01],
+    ... })
+    2
+    """
+    check_scalar(most_near_copies, "most_near_copies", Real, min_val=0, max_val=1)
+    missing = [
+        name for name in ("neg_frechet_distance", "near_copies") if _MEAN + name not in results
+    ]
+    if missing:
+        raise ValueError(
+            f"best_without_copying needs the scores {' and '.join(missing)}, which the search "
+            "does not have. Use scoring=GenerationScorer(X_train=X) with all images of the search."
+        )
+    fid = -np.asarray(results[_MEAN + "neg_frechet_distance"], dtype=float)
+    copies = np.asarray(results[_MEAN + "near_copies"], dtype=float)
+    scored = np.isfinite(fid)
+    if not scored.any():
+        raise ValueError(
+            "No candidate has a finite FID: every fit or scoring failed. Run the search with "
+            "error_score='raise' to see why."
+        )
+    qualified = scored & (copies <= most_near_copies)
+    if qualified.any():
+        return int(np.argmin(np.where(qualified, fid, np.inf)))
+    # A fraction that is not finite counts as the worst one.
+    copies = np.where(scored, np.nan_to_num(copies, nan=1.0), np.inf)
+    fewest = int(np.lexsort((fid, copies))[0])
+    # Not a NearCopyWarning: who silences those of single fits still wants this answer.
+    warnings.warn(
+        f"No candidate qualifies: expected at most {most_near_copies:.1%} near-copies, got "
+        f"{copies[fewest]:.1%} or more. The candidate with the fewest is taken. Search smoother "
+        "samplers, for example with 'min_novelty' or another 'strategy'.",
+        stacklevel=2,
+    )
+    return fewest
+
+
+def search_table(search, *, varying_only=True):
+    """Describe and score each candidate of a fitted search.
+
+    Parameters
+    ----------
+    search : GridSearchCV, RandomizedSearchCV or similar
+        Fitted, with ``cv_results_``.
+    varying_only : bool, default=True
+        Leave out the parameters that are equal in all candidates, unless all are.
+
+    Returns
+    -------
+    table : list of dict
+        One row per candidate, in the order of ``cv_results_``:
+
+        - ``'candidate'``: its parameters as text, by names without the steps that they belong
+          to, as far as they stay different; empty text for a parameter that other candidates
+          have;
+        - ``'scores'``: means over the folds by heading, such as ``'FID'``. Scores that were
+          negated for the search are positive again, so FID is lower for better candidates;
+        - ``'stds'``: standard deviations over the folds, by the same headings.
+
+    See Also
+    --------
+    latentgen.inspection.SweepDisplay : Draws the table.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from latentgen.model_selection import search_table
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> search = GridSearchCV(PCA(random_state=0), {"n_components": [2, 8]}, cv=3).fit(X)
+    >>> [row["candidate"] for row in search_table(search)]
+    [{'n_components': '2'}, {'n_components': '8'}]
+    >>> list(search_table(search)[0]["scores"])
+    ['score']
+    """
+    check_is_fitted(search, "cv_results_")
+    results = search.cv_results_
+    scoring = getattr(search, "scoring", None)
+    candidates = describe_candidates(results["params"], varying_only=varying_only)
+    return [
+        {
+            "candidate": candidate,
+            "scores": mean_scores(results, index, scoring),
+            "stds": {
+                score_heading(name, scoring)[0]: float(results[_STD + name][index])
+                for name in score_names(results)
+            },
+        }
+        for index, candidate in enumerate(candidates)
+    ]
+
+
+def score_names(results):
+    """Names of the scores in the results of a search."""
+    return [key.removeprefix(_MEAN) for key in results if key.startswith(_MEAN)]
+
+
+def score_heading(name, scoring=None):
+    """Say what a score measures and which way is better.
+
+    Parameters
+    ----------
+    name : str
+        Name of the score, as in the results of a search.
+    scoring : str, callable or None, default=None
+        ``scoring`` of the search, which names the one score that is called 'score'.
+
+    Returns
+    -------
+    heading : str
+        Heading of the measure; the words of the name if no measure has it.
+    greater_is_better : bool or None
+        Direction of the value under this heading; None where neither is better.
+    sign : int
+        What a score is multiplied with to get the value: -1 if it was negated for the search.
+    """
+    if name == "score":
+        name = scoring if isinstance(scoring, str) else getattr(scoring, "score_name", name)
+    measure, sign = SCORES.get(name), -1 if name.startswith("neg_") else 1
+    if measure is None:
+        return name.removeprefix("neg_").replace("_", " "), sign > 0, sign
+    return measure.heading, measure.greater_is_better, sign
+
+
+def values_by_heading(scores, scoring=None):
+    """Turn scores by name, as a scorer gives them, into values by heading."""
+    values = {}
+    for name, score in scores.items():
+        heading, _, sign = score_heading(name, scoring)
+        values[heading] = sign * float(score)
+    return values
+
+
+def mean_scores(results, index, scoring=None):
+    """Means over the folds of one candidate, by heading."""
+    scores = {name: results[_MEAN + name][index] for name in score_names(results)}
+    return values_by_heading(scores, scoring)
+
+
+def describe_candidates(params, *, varying_only=True):
+    """Parameters of candidates as text, by short names, as in `search_table`."""
+    short = short_names(params)
+    absent = object()
+    shown = [name for name in short if len({repr(p.get(name, absent)) for p in params}) > 1]
+    if not (varying_only and shown):
+        shown = list(short)
+    return [
+        {short[name]: describe_value(p[name]) if name in p else "" for name in shown}
+        for p in params
+    ]
+
+
+def short_names(params):
+    """Names of the parameters without their steps, as far as they stay different, by full name."""
+    names = sorted(set().union(*params))
+    short = {}
+    for name in names:
+        parts = name.split("__")
+        endings = ["__".join(parts[start:]) for start in reversed(range(len(parts)))]
+        others = [other for other in names if other != name]
+        short[name] = next(
+            ending
+            for ending in endings
+            if ending == name
+            or not any(other == ending or other.endswith(f"__{ending}") for other in others)
+        )
+    return short
+
+
+def describe_value(value):
+    """One short line for the value of a parameter."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.4g}"
+    text = value if isinstance(value, str) else " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

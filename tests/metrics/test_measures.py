@@ -1,0 +1,136 @@
+"""The table of measures, and that everything reads it."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import inspect
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV
+
+from latentgen import metrics
+from latentgen.cli import _console
+from latentgen.inspection import SweepDisplay
+from latentgen.metrics import (
+    GenerationScorer,
+    _measures,
+    _report,
+    generation_report,
+    get_scorer,
+    get_scorer_names,
+)
+from latentgen.metrics._measures import LABELS, MEASURES, SCORES, TRAINING_IMAGES, Measure
+from latentgen.model_selection import search_table
+
+pytestmark = pytest.mark.filterwarnings("ignore:The covariance of 64 features")
+
+
+class Brightened(BaseEstimator):
+    """Draws training images that are brighter."""
+
+    def __init__(self, amount=0.0):
+        self.amount = amount
+
+    def fit(self, X, y=None):
+        self.X_ = X
+        return self
+
+    def sample(self, n_samples=1, *, random_state=None):
+        rows = np.random.RandomState(random_state).randint(len(self.X_), size=n_samples)
+        return np.clip(self.X_[rows] + self.amount, 0, 1)
+
+
+def brightness_error(judged):
+    return abs(float(judged.generated.X.mean() - judged.real.X.mean()))
+
+
+@pytest.fixture
+def add_row(monkeypatch):
+    """Add a measure to the table, as a newcomer would."""
+
+    def add(needs=()):
+        row = Measure("brightness_error", "brightness", ".3f", False, set(needs), brightness_error)
+        for module in (_measures, _report, _console):
+            monkeypatch.setattr(module, "MEASURES", [*MEASURES, row])
+        monkeypatch.setitem(SCORES, row.score_name, row)
+
+    return add
+
+
+def test_every_measure_of_generated_images_has_a_row():
+    used = {id(thing) for thing in vars(_measures).values()}
+    missing = [
+        name
+        for name in metrics.__all__
+        if inspect.isfunction(function := getattr(metrics, name))
+        and any(p.endswith("_generated") for p in inspect.signature(function).parameters)
+        and function is not generation_report
+        and id(function) not in used
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("field", ["key", "heading", "score_name"])
+def test_rows_have_names_of_their_own(field):
+    names = [getattr(measure, field) for measure in MEASURES]
+    assert len(set(names)) == len(names)
+
+
+def test_scorers_by_name_are_measures_of_the_table():
+    assert set(get_scorer_names()) - {"generation"} <= set(SCORES)
+    for name in get_scorer_names():
+        assert get_scorer(name).score_name == name
+
+
+def test_a_row_is_reported_with_its_floor(add_row, digits, capsys):
+    add_row()
+    X = digits[0]
+    report = generation_report(X[:60], X[60:100] / 2, X_train=X[100:])
+    value, floor = report["brightness_error"], report["brightness_error_floor"]
+    assert value == pytest.approx(abs(X[60:100].mean() / 2 - X[:60].mean())) and floor < value
+    _console.print_report(report)
+    line = capsys.readouterr().out.splitlines()[-1].split()
+    assert line == ["brightness", f"{value:.3f}", f"{floor:.3f}"]
+
+
+def test_a_row_is_a_score_a_column_and_an_axis(add_row, digits, capsys):
+    figure = pytest.importorskip("matplotlib.figure")
+    add_row()
+    grid, scoring = {"amount": [0.0, 0.3]}, GenerationScorer()
+    search = GridSearchCV(Brightened(), grid, scoring=scoring, refit=False, cv=2).fit(digits[0])
+    assert search.cv_results_["mean_test_neg_brightness_error"].argmax() == 0
+    rows = [("candidate", row["scores"]) for row in search_table(search)]
+    assert rows[0][1]["brightness"] < rows[1][1]["brightness"]
+    _console.print_table(rows)
+    assert capsys.readouterr().out.splitlines()[0].split()[-1] == "brightness"
+    ax = figure.Figure().add_subplot()
+    SweepDisplay.from_search(search, metric="neg_brightness_error", ax=ax)
+    assert ax.get_xlabel() == "brightness (lower is better)"
+
+
+@pytest.mark.parametrize("need", [TRAINING_IMAGES, LABELS])
+def test_a_row_without_its_input_is_empty_in_reports_and_no_score(need, add_row, digits):
+    add_row([need])
+    report = generation_report(digits[0][:60], digits[0][60:100])
+    scores = GenerationScorer()(Brightened().fit(digits[0][60:]), digits[0][:60])
+    assert report["brightness_error"] is None
+    assert "neg_brightness_error" not in scores
+
+
+def test_what_is_measured_against_the_training_images_has_no_floor(add_row, digits):
+    add_row([TRAINING_IMAGES])
+    report = generation_report(digits[0][:60], digits[0][60:100], X_train=digits[0][100:])
+    assert report["brightness_error"] > 0 and "brightness_error_floor" not in report
+
+
+def test_what_is_compared_is_computed_once(digits):
+    calls = []
+
+    def extractor(X):
+        calls.append(len(X))
+        return X.reshape(len(X), -1)
+
+    X = digits[0]
+    generation_report(X[:60], X[60:100], feature_extractor=extractor)
+    assert calls == [60, 40]
