@@ -14,7 +14,7 @@ from latentgen.autoencoders import (
     HighFrequencyCut,
     ScaleEquivarianceRegularizer,
 )
-from latentgen.metrics import equivariance_error
+from latentgen.metrics import equivariance_error, scale_equivariance_error
 from latentgen.networks._reconstruction import Code
 
 
@@ -44,6 +44,14 @@ def test_equivariance_error_falls_by_a_fifth(seed, digits):
     control = trained(random_state=seed).fit(X)
     model = trained(EquivarianceRegularizer(min_scale=None), random_state=seed).fit(X)
     assert equivariance_error(model, X) < 0.8 * equivariance_error(control, X)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_scale_equivariance_error_falls_by_a_quarter(seed, digits):
+    X = digits[0]
+    control = trained(random_state=seed).fit(X)
+    model = trained(ScaleEquivarianceRegularizer(), random_state=seed).fit(X)
+    assert scale_equivariance_error(model, X) < 0.75 * scale_equivariance_error(control, X)
 
 
 def test_kl_of_small_images_is_shared_by_their_pixels(x):
