@@ -110,7 +110,9 @@ def diagnostics(autoencoder, Z_test, judge):
     some = judge.X_test[:1000]
     return {
         "test_mse": -autoencoder.score(judge.X_test),
-        "high_frequency_fraction": high_frequency_fraction(Z_test, code_shape=autoencoder.code_shape_),
+        "high_frequency_fraction": high_frequency_fraction(
+            Z_test, code_shape=autoencoder.code_shape_
+        ),
         "equivariance_error": equivariance_error(autoencoder, some),
         "scale_error": scale_equivariance_error(autoencoder, some),
         "sensitivity": decoder_sensitivity(autoencoder, some),

@@ -28,18 +28,19 @@ class LatentRegularizer(BaseEstimator):
       ``step.target`` and ``step.logits``, and gives True. Or it leaves the step alone and gives
       None. In each step one regularizer at most does so, the first in the list.
 
+    `start`, `end` and `weight` may be parameters, and are 0, 1 and 1 where they are not.
+
     Read more in the :ref:`User Guide <regularizers>`.
 
     Attributes
     ----------
     start : float
-        Fraction of the training after which it begins, 0 unless a parameter says otherwise.
+        Fraction of the training after which it begins.
     end : float
-        Fraction of the training after which it ends, 1 unless a parameter says otherwise.
+        Fraction of the training after which it ends.
     weight : float or 'adaptive'
-        Weight of the penalty, or of the reconstruction loss in steps that are replaced; 1 unless
-        a parameter says otherwise. ``'adaptive'`` is the ratio of the gradients of reconstruction
-        and penalty.
+        Weight of the penalty, or of the reconstruction loss in steps that are replaced.
+        ``'adaptive'`` is the ratio of the gradients of reconstruction and penalty.
     heads_ : torch.nn.Module or None
         Networks that are trained along, and dropped afterwards.
     needs : tuple of str

@@ -102,7 +102,7 @@ def test_half_precision_is_no_obstacle(regularizer, digits):
     ids=name,
 )
 def test_statistics_of_batch_normalization_are_learned_from_what_is_left(regularizer, digits):
-    model = trained(regularizer).fit(digits[0])
+    model = trained(regularizer, max_epochs=16).fit(digits[0])
     layers = [m for m in model.net_.module_.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(layer.running_mean.abs().max() > 0 for layer in layers)
     error = np.mean((model.reconstruct(digits[0]) - digits[0]) ** 2)
