@@ -187,7 +187,7 @@ def regularizers():
     about = {
         "test_mse": "test MSE",
         "linear_probe": "linear probe",
-        "high_frequency_share": "high frequencies",
+        "high_frequency_fraction": "high frequencies",
         "equivariance_error": "equivariance error",
         "scale_error": "scale error",
         "sensitivity": "sensitivity",

@@ -1,13 +1,13 @@
-"""MNIST: what regularisers do to the codes of an autoencoder, and to three samplers of them.
+"""MNIST: what regularizers do to the codes of an autoencoder, and to three samplers of them.
 
 Reduced setting: 20 000 training images, 10 epochs, maps of 2 x 7 x 7 values as codes. Each model is
-sampled with the codes as they are and with standardised ones, and 5 000 generated images are
+sampled with the codes as they are and with standardized ones, and 5 000 generated images are
 compared with the 10 000 test images, beside the floors: real images, and decoded training codes.
 Fitted autoencoders are kept in ``--cache``; the results file is written after each of them.
 
 The weights of the KL term that the literature gives for averaged reconstructions, 1e-6 to 1e-2,
-are times 784 in latentgen's terms. Standardisation divides each code value by its deviation.
-FastHVRT standardises codes by itself, so that its two rows differ by rounding only. A full
+are times 784 in latentgen's terms. Standardization divides each code value by its deviation.
+FastHVRT standardizes codes by itself, so that its two rows differ by rounding only. A full
 covariance follows every scaling, but the k-means start of the mixture and the cells of
 LocalGaussian do not. ``--cost`` measures instead what a regularizer adds to the time of an epoch,
 without the feature model that alignment trains before, and writes ``regularizers_cost.csv``.
@@ -56,14 +56,14 @@ from latentgen.metrics import (
     ClassifierFeatures,
     decoder_sensitivity,
     equivariance_error,
-    high_frequency_share,
+    high_frequency_fraction,
     linear_probe,
     novelty,
     scale_equivariance_error,
 )
 
 N_TRAINING, N_GENERATED, EPOCHS = 20_000, 5000, 10
-# The network of masked autoencoding without masks: what its different normalisation does.
+# The network of masked autoencoding without masks: what its different normalization does.
 UNMASKED = MaskedAutoencodingObjective(
     mask_ratio=(0, 0), masked_weight=0, targets=(), decoder_only=0
 )
@@ -110,7 +110,9 @@ def diagnostics(autoencoder, Z_test, judge):
     some = judge.X_test[:1000]
     return {
         "test_mse": -autoencoder.score(judge.X_test),
-        "high_frequency_share": high_frequency_share(Z_test, code_shape=autoencoder.code_shape_),
+        "high_frequency_fraction": high_frequency_fraction(
+            Z_test, code_shape=autoencoder.code_shape_
+        ),
         "equivariance_error": equivariance_error(autoencoder, some),
         "scale_error": scale_equivariance_error(autoencoder, some),
         "sensitivity": decoder_sensitivity(autoencoder, some),
@@ -119,7 +121,7 @@ def diagnostics(autoencoder, Z_test, judge):
 
 
 def rows_of_model(autoencoder, X_train, judge, seed, names):
-    """Judge one autoencoder with the named samplers, standardised or not."""
+    """Judge one autoencoder with the named samplers, standardized or not."""
     Z, Z_test = autoencoder.transform(X_train), autoencoder.transform(judge.X_test)
     about = diagnostics(autoencoder, Z_test, judge)
 

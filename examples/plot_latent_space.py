@@ -22,7 +22,7 @@ from latentgen.metrics import (
     decoder_sensitivity,
     equivariance_error,
     frechet_distance,
-    high_frequency_share,
+    high_frequency_fraction,
     linear_probe,
 )
 
@@ -75,7 +75,7 @@ SampleGridDisplay.from_images(X_between.reshape(-1, *X.shape[1:]), n_columns=12)
 
 def measure(autoencoder):
     codes, shape = autoencoder.transform(X_test), autoencoder.code_shape_
-    yield "energy in high frequencies", high_frequency_share(codes, code_shape=shape)
+    yield "energy in high frequencies", high_frequency_fraction(codes, code_shape=shape)
     yield "equivariance error", equivariance_error(autoencoder, X_test)
     yield "decoder sensitivity", decoder_sensitivity(autoencoder, X_test)
     yield "error of a linear probe", 1 - linear_probe(codes, y_test)

@@ -70,7 +70,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     grad_clip : float, default=None
         Largest norm of the gradient; a longer one is scaled down. None does not limit it.
     validation_fraction : float, default=0.0
-        Share of the images set aside to stop early. 0 trains on all images to the end.
+        Fraction of the images set aside to stop early. 0 trains on all images to the end.
     n_iter_no_change : int, default=5
         Epochs without a lower validation loss before training stops. The weights of the best
         epoch are restored. Used with ``validation_fraction > 0``.
@@ -78,7 +78,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         Objects of `latentgen.autoencoders` that make the codes easier to sample, such as
         ``[ScaleEquivarianceRegularizer()]``; ``fit`` uses copies. See :ref:`regularizers`.
     max_rec_degradation : float, default=0.1
-        Share by which the validation loss may rise above that of the last epoch without
+        Fraction by which the validation loss may rise above that of the last epoch without
         regularizers before ``fit`` warns. Used with ``validation_fraction > 0`` when an earlier
         epoch without them exists: because of their ``start``, or by `warm_start`.
     max_seconds : float, default=None
@@ -116,9 +116,10 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         ``valid_loss``, ``train_kl`` and ``valid_kl`` (nats per image). Losses are per pixel.
         With `regularizers`, ``train_loss`` includes them and ``valid_loss`` does not, and
         ``regularizers`` is a list with one dict each: mean ``loss`` and ``weight`` of the steps
-        in which it acted, and its ``gradient_share``, in [0, 1]: that of the first step of the
-        epoch, of all steps with ``weight='adaptive'``, 1 where it takes the place of the ordinary
-        pass, nan where it was not measured.
+        in which it acted, and ``gradient_fraction``, the fraction of the gradient that comes from
+        it, in [0, 1]. That is measured at every 50th step of a ``fit``, the first one included,
+        and at every step with ``weight='adaptive'``; it is 1 where the regularizer takes the
+        place of the ordinary pass, and nan in epochs without a measurement.
     n_iter_ : int
         Number of epochs in ``history_``.
     channels_ : tuple of int

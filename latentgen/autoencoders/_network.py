@@ -66,7 +66,7 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     grad_clip : float, default=None
         Largest norm of the gradient; a longer one is scaled down. None does not limit it.
     validation_fraction : float, default=0.0
-        Share of the images set aside to stop early. 0 trains on all images to the end.
+        Fraction of the images set aside to stop early. 0 trains on all images to the end.
     n_iter_no_change : int, default=5
         Epochs without a lower validation loss before training stops. The weights of the best
         epoch are restored. Used with ``validation_fraction > 0``.
@@ -74,7 +74,7 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
         Objects of `latentgen.autoencoders` that make the codes easier to sample, such as
         ``[ScaleEquivarianceRegularizer()]``; ``fit`` uses copies. See :ref:`regularizers`.
     max_rec_degradation : float, default=0.1
-        Share by which the validation loss may rise above that of the last epoch without
+        Fraction by which the validation loss may rise above that of the last epoch without
         regularizers before ``fit`` warns. Used with ``validation_fraction > 0`` when an earlier
         epoch without them exists: because of their ``start``, or by `warm_start`.
     max_seconds : float, default=None

@@ -5,7 +5,7 @@
 from latentgen.metrics._diagnostics import (
     decoder_sensitivity,
     equivariance_error,
-    high_frequency_share,
+    high_frequency_fraction,
     latent_spectrum,
     linear_probe,
     scale_equivariance_error,
@@ -36,7 +36,7 @@ __all__ = [
     "generation_report",
     "get_scorer",
     "get_scorer_names",
-    "high_frequency_share",
+    "high_frequency_fraction",
     "kernel_distance",
     "latent_ks_statistic",
     "latent_spectrum",

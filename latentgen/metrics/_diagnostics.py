@@ -33,11 +33,11 @@ def latent_spectrum(Z, *, code_shape=None):
     Raises
     ------
     ValueError
-        If the codes are no maps.
+        If the codes are not maps.
 
     See Also
     --------
-    high_frequency_share : The same as one number.
+    high_frequency_fraction : The same as one number.
 
     References
     ----------
@@ -56,8 +56,8 @@ def latent_spectrum(Z, *, code_shape=None):
     return magnitudes / magnitudes[:, :1]
 
 
-def high_frequency_share(Z, cutoff=0.5, *, code_shape=None):
-    """Share of the energy of code maps that is in high frequencies.
+def high_frequency_fraction(Z, cutoff=0.5, *, code_shape=None):
+    """Fraction of the energy of code maps that is in high frequencies.
 
     Lower is easier for a sampler that works from coarse to fine.
 
@@ -66,20 +66,20 @@ def high_frequency_share(Z, cutoff=0.5, *, code_shape=None):
     Z : array-like of shape (n_samples, channels, h, w) or (n_samples, latent_dim)
         Codes of an autoencoder with ``spatial_latent=True``.
     cutoff : float, default=0.5
-        Share of the frequencies, from the lowest on, that do not count as high.
+        Fraction of the frequencies, from the lowest on, that do not count as high.
     code_shape : tuple of int, default=None
         Shape (channels, h, w) of flat codes.
 
     Returns
     -------
-    share : float
+    fraction : float
         In [0, 1]; for white noise about ``1 - cutoff``. The constant part of each map is left
         out, since it says where codes lie and not how rough they are.
 
     Raises
     ------
     ValueError
-        If the codes are no maps.
+        If the codes are not maps.
 
     See Also
     --------
@@ -88,9 +88,9 @@ def high_frequency_share(Z, cutoff=0.5, *, code_shape=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from latentgen.metrics import high_frequency_share
+    >>> from latentgen.metrics import high_frequency_fraction
     >>> checkerboard = np.indices((4, 4)).sum(axis=0) % 2
-    >>> round(high_frequency_share(checkerboard[None, None]), 2)
+    >>> round(high_frequency_fraction(checkerboard[None, None]), 2)
     0.98
     """
     check_scalar(cutoff, "cutoff", Real, min_val=0, max_val=1)
@@ -122,7 +122,7 @@ def equivariance_error(autoencoder, X, transforms=None):
     Raises
     ------
     ValueError
-        If the codes are no maps.
+        If the codes are not maps.
 
     References
     ----------
@@ -175,7 +175,7 @@ def scale_equivariance_error(autoencoder, X, *, factor=2):
     Raises
     ------
     ValueError
-        If the codes are no maps, or sides of images are no multiples of the stride.
+        If the codes are not maps, or sides of images are not multiples of the stride.
 
     References
     ----------
@@ -222,7 +222,7 @@ def linear_probe(Z, y, *, cv=3):
     -------
     accuracy : float
         Mean accuracy on the folds that were left out, in [0, 1], of a logistic regression on
-        standardised codes. Higher says that classes lie further apart.
+        standardized codes. Higher says that classes lie further apart.
 
     Examples
     --------
@@ -326,7 +326,7 @@ def _map_shape(autoencoder):
 
 
 def _bilinear(a, sides):
-    """Arrays (n, C, H, W) with other sides, as the regularisers scale them."""
+    """Arrays (n, C, H, W) with other sides, as the regularizers scale them."""
     import torch
 
     a = torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))

@@ -74,6 +74,7 @@ class ConvAutoencoderNet(ReconstructionModule):
         area = height * width
         code_shape = (latent_dim // area, height, width) if spatial_latent else (latent_dim,)
         super().__init__(image_shape, code_shape, **objective)
+        self.channels = tuple(channels)
         self.variational = variational
         self.masked = masked
         self.amp = amp

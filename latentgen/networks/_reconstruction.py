@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 # The fraction of the gradient that a regularizer has is measured once in so many steps.
 _STEPS_PER_MEASUREMENT = 50
@@ -187,7 +188,7 @@ class TrainingStep:
 
         Those are for whole images and their codes, and not for what regularizers make of them.
         """
-        layers = [m for m in self.module.modules() if isinstance(m, nn.BatchNorm2d)]
+        layers = [m for m in self.module.modules() if isinstance(m, _BatchNorm)]
         momenta = [layer.momentum for layer in layers]
         try:
             for layer in layers:
@@ -250,7 +251,9 @@ class Regularization(nn.Module):
             regularizer, term = self.regularizers[i], None
             penalty = regularizer._penalty(step)
             if penalty is not None:
-                weight, fraction = _weigh(regularizer, step.module, reconstruction, penalty, measured)
+                weight, fraction = _weigh(
+                    regularizer, step.module, reconstruction, penalty, measured
+                )
                 loss, term = loss + weight * penalty, (penalty, weight, fraction)
             elif i == acted:
                 weight = regularizer._base_weight
@@ -266,9 +269,9 @@ class Regularization(nn.Module):
 def _weigh(regularizer, module, reconstruction, penalty, measured):
     """Weight of a penalty, and its fraction of the gradient where that is measured."""
     adaptive = regularizer.weight == "adaptive"
-    if not (adaptive or measured):
+    weights = regularizer._anchor(module) if adaptive or measured else None
+    if weights is None:
         return regularizer._base_weight, None
-    weights = regularizer._anchor(module)
     norms = [gradient_norm(loss, weights) for loss in (reconstruction, penalty)]
     weight = regularizer._base_weight
     if adaptive:
@@ -279,7 +282,7 @@ def _weigh(regularizer, module, reconstruction, penalty, measured):
 
 def gradient_norm(loss, weights):
     """Norm of the gradient of a loss with respect to some weights, as a float."""
-    if not loss.requires_grad:
+    if not (loss.requires_grad and weights.requires_grad):
         return 0.0
     (gradient,) = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
     return 0.0 if gradient is None else float(gradient.norm())

@@ -13,7 +13,7 @@ from latentgen import ConvAutoencoder
 from latentgen.metrics import (
     decoder_sensitivity,
     equivariance_error,
-    high_frequency_share,
+    high_frequency_fraction,
     latent_spectrum,
     linear_probe,
     scale_equivariance_error,
@@ -94,24 +94,24 @@ def test_flat_codes_need_their_shape():
     Z = noise(20, 2, 4, 3)
     flat = Z.reshape(20, -1)
     assert_allclose(latent_spectrum(flat, code_shape=(2, 4, 3)), latent_spectrum(Z))
-    assert high_frequency_share(flat, code_shape=(2, 4, 3)) == high_frequency_share(Z)
+    assert high_frequency_fraction(flat, code_shape=(2, 4, 3)) == high_frequency_fraction(Z)
 
 
 @pytest.mark.parametrize("cutoff, expected", [(0.25, 48 / 63), (0.5, 32 / 63), (1.0, 0)])
-def test_high_frequency_share_of_white_noise_is_the_share_of_frequencies(cutoff, expected):
-    assert_allclose(high_frequency_share(noise(2000, 1, 8, 8), cutoff), expected, atol=0.01)
+def test_high_frequency_fraction_of_white_noise_is_that_of_frequencies(cutoff, expected):
+    assert_allclose(high_frequency_fraction(noise(2000, 1, 8, 8), cutoff), expected, atol=0.01)
 
 
-def test_high_frequency_share_falls_with_a_low_pass():
+def test_high_frequency_fraction_falls_with_a_low_pass():
     Z = noise(100, 1, 8, 8)
-    shares = [high_frequency_share(smooth(Z, keep)) for keep in (15, 11, 9, 7, 1)]
-    assert shares == sorted(shares, reverse=True) and len(set(shares)) > 3
-    assert shares[-1] == 0
+    fractions = [high_frequency_fraction(smooth(Z, keep)) for keep in (15, 11, 9, 7, 1)]
+    assert fractions == sorted(fractions, reverse=True) and len(set(fractions)) > 3
+    assert fractions[-1] == 0
 
 
-def test_high_frequency_share_does_not_see_offset_and_scale():
+def test_high_frequency_fraction_does_not_see_offset_and_scale():
     Z = noise(100, 1, 8, 8)
-    assert_allclose(high_frequency_share(7 * Z + 100), high_frequency_share(Z), rtol=1e-6)
+    assert_allclose(high_frequency_fraction(7 * Z + 100), high_frequency_fraction(Z), rtol=1e-6)
 
 
 # ------------------------------------------------------------------ equivariance
@@ -198,7 +198,7 @@ def test_decoder_sensitivity_does_not_see_the_scale_of_codes(X):
         (lambda X: latent_spectrum(np.ones((3, 4))), r"Expected maps .* got \(3, 4\)"),
         (lambda X: latent_spectrum(np.ones((3, 4)), code_shape=(4,)), "Expected maps of codes"),
         (lambda X: latent_spectrum(np.ones((3, 4)), code_shape=(1, 3, 3)), r"\(3, 4\) and code_sh"),
-        (lambda X: high_frequency_share(np.ones((3, 1, 2, 2)), 2), "cutoff == 2, must be <= 1"),
+        (lambda X: high_frequency_fraction(np.ones((3, 1, 2, 2)), 2), "cutoff == 2, must be <= 1"),
         (lambda X: decoder_sensitivity(Pooling(), X, sigma=0), "sigma == 0, must be > 0"),
         (lambda X: scale_equivariance_error(Pooling(), X, factor=0), "factor == 0, must be >= 1"),
     ],

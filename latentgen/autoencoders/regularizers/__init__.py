@@ -2,17 +2,17 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from latentgen.autoencoders.regularizers._alignment import FeatureAlignmentRegularizer
 from latentgen.autoencoders.regularizers._base import LatentRegularizer, prepare_regularizers
-from latentgen.autoencoders.regularizers._features import (
-    FeatureAlignmentRegularizer,
-    LatentPerceptualLoss,
-    MaskedAutoencodingObjective,
-)
-from latentgen.autoencoders.regularizers._maps import (
+from latentgen.autoencoders.regularizers._equivariance import (
     EquivarianceRegularizer,
-    HighFrequencyCut,
-    NoiseAugmentedDecoding,
     ScaleEquivarianceRegularizer,
+)
+from latentgen.autoencoders.regularizers._frequencies import HighFrequencyCut
+from latentgen.autoencoders.regularizers._masked import MaskedAutoencodingObjective
+from latentgen.autoencoders.regularizers._smooth_decoder import (
+    LatentPerceptualLoss,
+    NoiseAugmentedDecoding,
 )
 
 __all__ = [

@@ -8,6 +8,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn import functional as F
 
+from latentgen.training._random import DrawFrom, make_generator
+
 FRACTION = [Interval(Real, 0, 1, closed="both")]
 # Ordinary steps must be left over: batch normalization learns its statistics from them.
 FRACTION_OF_STEPS = [Interval(Real, 0, 1, closed="left")]
@@ -15,50 +17,73 @@ FIXED_WEIGHT = [Interval(Real, 0, None, closed="left")]
 
 
 class LatentRegularizer(BaseEstimator):
-    """Base of what changes training steps of an autoencoder; derive your own from it.
+    """Base of what changes the training steps of an autoencoder; derive your own from it.
 
-    An autoencoder takes a list of them as ``regularizers`` and uses copies. Each step of the
-    training, while ``start <= progress < end``, calls two hooks with a `TrainingStep` (below); an
-    implementer writes one of them or both:
+    An autoencoder takes a list of them as ``regularizers``, and uses copies. While
+    ``start <= progress < end``, each training step calls two hooks, of which an implementer writes
+    one or both:
 
     - ``_penalty(step)`` gives a loss to add, a tensor of shape (), or None.
-    - ``_replace(step)`` takes the place of the ordinary pass: it calls ``step.encode`` and sets
-      ``step.target`` and ``step.logits``, and gives True; or it leaves the step alone and gives
-      None.
+    - ``_replace(step)`` takes the place of the ordinary pass: it calls ``step.encode``, sets
+      ``step.target`` and ``step.logits``, and gives True. Or it leaves the step alone and gives
+      None. In each step one regularizer at most does so, the first in the list.
 
-    ``_prepare(X, y, module, device, seeds)`` is called once before the training, with the flat
-    training images, their labels or None, and the network; it calls ``super()._prepare`` and may
-    check that the network has what it needs. Networks that are to be trained along, and dropped
-    afterwards, go into ``heads_``, a torch module.
+    `start`, `end` and `weight` may be parameters, and are 0, 1 and 1 where they are not.
+
+    Read more in the :ref:`User Guide <regularizers>`.
 
     Attributes
     ----------
-    start, end : float
-        Fractions of the training after which it begins and ends; parameters.
+    start : float
+        Fraction of the training after which it begins.
+    end : float
+        Fraction of the training after which it ends.
     weight : float or 'adaptive'
-        Weight of the penalty, or of the reconstruction loss in steps that are replaced; a
-        parameter. ``'adaptive'`` is ``_published_weight`` times the ratio of the gradients of
-        reconstruction and penalty with respect to the weights of ``_anchor(module)``.
+        Weight of the penalty, or of the reconstruction loss in steps that are replaced.
+        ``'adaptive'`` is the ratio of the gradients of reconstruction and penalty.
     heads_ : torch.nn.Module or None
-        Networks to be trained along.
+        Networks that are trained along, and dropped afterwards.
+    needs : tuple of str
+        Names of what the network must have beside the things that all have, see Notes. An
+        attribute of the class, as are the next two.
+    needs_map : bool
+        Whether codes must be maps.
+    masks_images : bool
+        Whether the encoder must be told where patches are hidden.
 
     See Also
     --------
-    NoiseAugmentedDecoding : A short one to start from.
+    NoiseAugmentedDecoding : A short one that replaces steps.
+    ScaleEquivarianceRegularizer : A short one with a penalty.
 
     Notes
     -----
-    A step has the images ``x`` (B, C, H, W) in [0, 1], their codes ``z``, which are vectors
-    (B, latent_dim) or maps (B, channels, h, w), ``progress`` in [0, 1), and the network
-    ``module``. ``step.decode(z)`` gives pixel logits, ``step.reconstruction(target, logits)`` the
-    loss of the autoencoder, ``step.fixed_statistics()`` is a context in which passes leave the
-    running statistics of batch normalization alone, and ``step.uniform``, ``step.choice``,
-    ``step.normal_like`` and ``step.random_order`` draw random numbers that the ``random_state``
-    of the autoencoder decides.
+    A step has the images ``x`` (B, C, H, W) in [0, 1], their codes ``z``, vectors
+    (B, latent_dim) or maps (B, channels, h, w), the ``progress`` of the training in [0, 1), and
+    the network ``module``. ``step.decode(z)`` gives pixel logits,
+    ``step.reconstruction(target, logits)`` the loss of the autoencoder, and
+    ``step.fixed_statistics()`` is a context in which passes leave the running statistics of batch
+    normalization alone. ``step.uniform``, ``step.choice``, ``step.normal_like`` and
+    ``step.random_order`` draw random numbers, which ``random_state`` of the autoencoder decides.
 
-    Every network has ``image_shape``, ``code_shape``, ``encode`` and ``decode``. Those of
-    `ConvAutoencoder` also have ``code_layer``, ``decoder_stages`` and ``decoder_features(z)``,
-    and with ``spatial_latent=True`` ``stride``, ``pad(x)`` and ``decode_map(z)``.
+    Before the training, ``_prepare(X, y, module, device, seeds)`` is called once with the flat
+    training images, their labels or None, the network, and a tuple of integers as seeds. It calls
+    ``super()._prepare(X, y, module, device, seeds)`` first, and may set ``heads_`` then; weights
+    that it makes are drawn by ``random_state`` too.
+
+    Every network has ``image_shape``, ``code_shape``, ``encode``, ``decode`` and ``pad``. What
+    regularizers may need beside these:
+
+    ============================ ===========================================================
+    ``stride``                   pixels for each position of codes that are maps
+    ``decode_map(z)``            logits of maps of any sides, ``stride`` times those
+    ``decoder_features(z)``      outputs of the decoder's stages, the coarsest first
+    ``first_layer``              first layer of the decoder, with ``weight``
+    ``code_layer``               last layer of the encoder, with ``weight``
+    ============================ ===========================================================
+
+    Gradients are measured with respect to the weights of the ``code_layer``, or the last ones in
+    ``module.encoder`` where a network has no such layer; ``_anchor(module)`` gives others.
 
     Examples
     --------
@@ -66,20 +91,27 @@ class LatentRegularizer(BaseEstimator):
     >>> from latentgen.autoencoders import LatentRegularizer
     >>> from latentgen.datasets import load_digits_images
     >>> class SmallCodes(LatentRegularizer):
-    ...     def __init__(self, *, start=0.0, end=1.0, weight=0.01):
-    ...         self.start, self.end, self.weight = start, end, weight
+    ...     def __init__(self, *, weight=0.01):
+    ...         self.weight = weight
     ...
     ...     def _penalty(self, step):
     ...         return step.z.square().mean()
     >>> X, _ = load_digits_images(return_X_y=True)
     >>> autoencoder = ConvAutoencoder(8, regularizers=[SmallCodes()], max_epochs=1)
-    >>> autoencoder.fit(X[:200]).history_[0]["regularizers"][0]["weight"]
-    0.01
+    >>> autoencoder.fit(X[:200]).history_[0]["regularizers"][0]["loss"] > 0
+    True
     """
 
-    # Whether codes must be maps, and whether the encoder must know of hidden patches.
+    start = 0.0
+    end = 1.0
+    weight = 1.0
+
+    needs = ()
     needs_map = False
     masks_images = False
+
+    # What the ratio of gradients is multiplied by with weight='adaptive'.
+    _published_weight = 1.0
 
     _parameter_constraints: dict = {
         "start": FRACTION,
@@ -94,7 +126,7 @@ class LatentRegularizer(BaseEstimator):
 
     @property
     def _base_weight(self):
-        """Weight before any adaption."""
+        """Weight before any adaptation."""
         return self._published_weight if self.weight == "adaptive" else self.weight
 
     def _is_active(self, progress):
@@ -112,12 +144,14 @@ class LatentRegularizer(BaseEstimator):
         self.heads_ = None
 
     def _anchor(self, module):
-        """Weights at which gradients are measured: those of the encoder's last layer."""
-        layer = getattr(module, "code_layer", None)
-        if layer is None:
-            # A network of the user's own: the last weights of its encoder.
-            return [p for p in module.encoder.parameters() if p.requires_grad and p.ndim > 1][-1]
-        return layer.weight
+        """Weights at which gradients are measured: those of the encoder's last layer, or None."""
+        if getattr(module, "code_layer", None) is not None:
+            return module.code_layer.weight
+        # A network of the user's own, in which nothing has a name.
+        encoder = getattr(module, "encoder", None)
+        parameters = [] if encoder is None else encoder.parameters()
+        weights = [p for p in parameters if p.requires_grad and p.ndim > 1]
+        return weights[-1] if weights else None
 
     def _replace(self, step):
         """Set ``x``, ``z``, ``target``, ``logits`` and so on of a step, or give None."""
@@ -134,16 +168,26 @@ def check_regularizers(regularizers, module):
                 "'regularizers' must be a list of regularizers of latentgen.autoencoders, got "
                 f"{item!r} in it. Use for example [ScaleEquivarianceRegularizer()]."
             )
-        name = type(item).__name__
-        if item.needs_map and not (len(module.code_shape) == 3 and module.stride):
+        name, network = type(item).__name__, type(module).__name__
+        if item.needs_map and len(module.code_shape) != 3:
             raise ValueError(
-                f"{name} needs a network whose codes are maps, with 'stride' and 'decode_map', got "
-                f"codes of shape {module.code_shape}. Use ConvAutoencoder(spatial_latent=True)."
+                f"{name} needs codes that are maps, got codes of shape {module.code_shape}. Use "
+                "an autoencoder with such codes, as ConvAutoencoder(spatial_latent=True)."
             )
-        if item.masks_images and not getattr(module, "masked", False):
+        needs = [*item.needs, *(["masked"] if item.masks_images else [])]
+        # None and False stand for what a network of this kind could have, but this one has not.
+        missing = [need for need in needs if not _has(module, need)]
+        if missing:
             raise ValueError(
-                f"{name} needs an encoder that is told where patches are hidden. Use "
-                "ConvAutoencoder."
+                f"{name} needs a network with {' and '.join(map(repr, missing))}, which "
+                f"{network} does not have. Use ConvAutoencoder, or give it what is missing, see "
+                "LatentRegularizer."
+            )
+        if item.weight == "adaptive" and item._anchor(module) is None:
+            raise ValueError(
+                f"{name} needs a network with 'code_layer', or with weights that learn in "
+                f"'encoder', to adapt its weight, and {network} has neither. Set a number as "
+                "'weight'."
             )
     replacing = [item for item in regularizers if item.replaces_steps]
     if len(replacing) > 1 and any(item.masks_images for item in replacing):
@@ -154,8 +198,13 @@ def check_regularizers(regularizers, module):
         )
 
 
+def _has(module, name):
+    value = getattr(module, name, None)
+    return value is not None and value is not False
+
+
 def prepare_regularizers(regularizers, X, y, module, device, seeds):
-    """Copies of regularizers, checked and ready for a training.
+    """Copy regularizers, check them, and make them ready for a training.
 
     Parameters
     ----------
@@ -177,7 +226,9 @@ def prepare_regularizers(regularizers, X, y, module, device, seeds):
     check_regularizers(regularizers, module)
     prepared = [clone(item) for item in regularizers]
     for number, item in enumerate(prepared):
-        item._prepare(X, y, module, device, (*seeds, number))
+        own = (*seeds, number)
+        with DrawFrom(make_generator("cpu", *own)):
+            item._prepare(X, y, module, device, own)
     return prepared
 
 

@@ -1,4 +1,4 @@
-"""Image features on a grid, as targets of regularisers: gradients, moments, small networks."""
+"""Image features on a grid, as targets of regularizers: gradients, moments, small networks."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
@@ -14,10 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from latentgen.networks._classifier import ConvClassifierNet
-from latentgen.networks._conv import ConvAutoencoderNet
+from latentgen.networks._conv import ConvAutoencoderNet, default_channels
 from latentgen.networks._reconstruction import unit_images
 from latentgen.training import NetworkMixin
-from latentgen.training._random import DrawFrom, make_generator
 
 _N_ORIENTATIONS = 8
 _NOISE = 0.3
@@ -71,38 +69,25 @@ class LocalMoments(nn.Module):
         return torch.cat([mean, variance.clamp(min=0).sqrt()], dim=1)
 
 
-class _Classifier(nn.Module):
-    """Encoder stages and a linear layer."""
+class _Denoiser(ConvAutoencoderNet):
+    """Learns to take noise off images."""
 
-    draws_by_itself = False
+    def loss(self, batch, *, progress, generator, stage):
+        clean = unit_images(batch[0], self.image_shape)
+        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
+        code = self.encode(clean + _NOISE * noise)
+        return self.reconstruction(clean, self.decode(code.mean)), {}
 
-    def __init__(self, stages, image_shape, n_features, n_classes):
-        super().__init__()
-        self.stages, self.image_shape = stages, image_shape
-        self.head = nn.Linear(n_features, n_classes)
+
+class _Classifier(ConvAutoencoderNet):
+    """Learns classes: its codes are their logits."""
 
     def loss(self, batch, *, progress, generator, stage):
         x = unit_images(batch[0], self.image_shape)
-        return F.cross_entropy(self.head(self.stages(x).flatten(1)), batch[1]), {}
+        return F.cross_entropy(self.encode(x).mean, batch[1]), {}
 
 
-class _Denoiser(nn.Module):
-    """An autoencoder that sees noisy images."""
-
-    draws_by_itself = False
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def loss(self, batch, *, progress, generator, stage):
-        clean = unit_images(batch[0], self.network.image_shape)
-        noise = torch.randn(clean.shape, generator=generator, device=clean.device)
-        code = self.network.encode(clean + _NOISE * noise)
-        return self.network.reconstruction(clean, self.network.decode(code.mean)), {}
-
-
-class _FeatureModel(NetworkMixin, BaseEstimator):
+class _FeatureModel(NetworkMixin):
     """Trains one of the two; settings of its own, whatever those of the autoencoder are."""
 
     max_epochs = 3
@@ -110,15 +95,23 @@ class _FeatureModel(NetworkMixin, BaseEstimator):
     lr = 0.002
     lr_schedule = "constant"
 
-    def __init__(self, module, device, seed):
-        self.module, self.device, self.random_state = module, device, seed
+    def __init__(self, device):
+        self.device = device
 
-    def _make_module(self):
-        return self.module
+    def _make_module(self, kind, image_shape, latent_dim, channels):
+        network = _Denoiser if kind == "dae" else _Classifier
+        return network(image_shape, latent_dim, channels)
 
-    def fit(self, X, y=None):
-        self._train_network(X, y, design={})
-        return self
+
+class _Stages(nn.Module):
+    """The stages of an encoder, which give maps."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network.encoder_stages(self.network.pad(x))
 
 
 def build_features(model, X, y, module, device, seeds):
@@ -131,8 +124,8 @@ def build_features(model, X, y, module, device, seeds):
         Training images.
     y : array-like of shape (n,) or None
         Their classes, for ``'classifier'``.
-    module : ConvAutoencoderNet
-        What is to be trained; the networks here have its image shape and widths.
+    module : ReconstructionModule
+        What is to be trained; the networks here have its image shape, and its widths if it has any.
     device : str
     seeds : tuple of int
         For the networks that are trained here.
@@ -170,11 +163,7 @@ def _refuse_judges(model):
 
 def _train_stages(kind, X, y, module, device, seeds):
     """Train a small network of the same stages, and give the stages."""
-    widths = [stage[0].out_channels for stage in module.encoder_stages]
-    with DrawFrom(make_generator("cpu", *seeds)):
-        network = ConvAutoencoderNet(module.image_shape, 32, widths)
-    stages = nn.Sequential(_Pad(network), network.encoder_stages)
-    net, numbers = _Denoiser(network), None
+    latent_dim, numbers = 32, None
     if kind == "classifier":
         if y is None:
             raise ValueError(
@@ -185,22 +174,15 @@ def _train_stages(kind, X, y, module, device, seeds):
         check_consistent_length(X, y)
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
-        numbers = numbers.astype(np.int64)
-        with DrawFrom(make_generator("cpu", *seeds, 1)):
-            net = _Classifier(
-                stages, module.image_shape, network.code_layer.in_features, len(classes)
-            )
-    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0] // 2)
-    _FeatureModel(net, device, seed).fit(X, numbers)
-    return stages
-
-
-class _Pad(nn.Module):
-    """The padding of a network, without registering it as a part."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.pad = network.pad
-
-    def forward(self, x):
-        return self.pad(x)
+        latent_dim, numbers = len(classes), numbers.astype(np.int64)
+    channels = getattr(module, "channels", None) or default_channels(module.image_shape)
+    design = {
+        "kind": kind,
+        "image_shape": module.image_shape,
+        "latent_dim": latent_dim,
+        "channels": channels,
+    }
+    rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seeds)))
+    model = _FeatureModel(device)
+    model._train_network(X, numbers, design=design, rng=rng)
+    return _Stages(model.net_.module_)

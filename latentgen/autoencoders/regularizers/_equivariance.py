@@ -1,4 +1,4 @@
-"""Regularisers that act on code maps and noise: equivariance, frequencies, noisy decoding."""
+"""Codes that move with the image: turned, mirrored and scaled."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -10,36 +10,16 @@ from sklearn.utils._param_validation import Interval
 
 from latentgen.autoencoders.regularizers._base import (
     FIXED_WEIGHT,
-    FRACTION,
     FRACTION_OF_STEPS,
     LatentRegularizer,
     resize,
 )
 
-def dct_matrix(n):
-    """Orthonormal DCT-II matrix (n, n), a frequency per row (Ahmed et al. 1974)."""
-    k, i = torch.arange(n)[:, None], torch.arange(n)[None]
-    matrix = math.sqrt(2 / n) * torch.cos(math.pi * (2 * i + 1) * k / (2 * n))
-    matrix[0] /= math.sqrt(2)
-    return matrix
-
-
-def low_pass(x, fraction):
-    """Keep a share of the DCT coefficients of maps (B, C, h, w), lowest frequencies first."""
-    height, width = x.shape[2:]
-    rows, columns = dct_matrix(height).to(x), dct_matrix(width).to(x)
-    frequency = torch.arange(height)[:, None] / height + torch.arange(width)[None] / width
-    n_kept = max(1, round(fraction * height * width))
-    kept = torch.zeros(height * width)
-    kept[frequency.flatten().argsort(stable=True)[:n_kept]] = 1
-    spectrum = rows @ x @ columns.T * kept.view(height, width).to(x)
-    return rows.T @ spectrum @ columns
-
 
 class EquivarianceRegularizer(LatentRegularizer):
     """Decode turned and scaled codes to turned and scaled images (EQ-VAE).
 
-    In a share of the training steps the map of codes is scaled and turned, and what the decoder
+    In a fraction of the training steps the map of codes is scaled and turned, and what the decoder
     makes of it is compared with the image after the same. The encoder then learns codes that
     move with the image, which are easier to sample [1]_. Needs ``spatial_latent=True``.
 
@@ -48,9 +28,9 @@ class EquivarianceRegularizer(LatentRegularizer):
     Parameters
     ----------
     p_eq : float, default=0.5
-        Share of the steps with transformed codes, below 1.
+        Fraction of the steps with transformed codes, below 1.
     p_low : float, default=0.25
-        Share of the other steps, below 1, in which the image itself is scaled down, and encoded
+        Fraction of the other steps, below 1, in which the image itself is scaled down, and encoded
         and decoded as usual.
     min_scale : float, default=0.5
         Smallest side of a scaled map, relative to the whole; at least 2 values. The side is drawn
@@ -62,11 +42,11 @@ class EquivarianceRegularizer(LatentRegularizer):
     antialias : bool, default=False
         Filter images before they are scaled down. [1]_ does not.
     start : float, default=0.0
-        Share of the training after which it begins.
+        Fraction of the training after which it begins.
     end : float, default=1.0
-        Share of the training after which it ends.
+        Fraction of the training after which it ends.
     weight : float, default=1.0
-        Factor of the reconstruction loss in the steps that are changed.
+        Weight of the reconstruction loss in the steps that are changed.
 
     See Also
     --------
@@ -79,7 +59,7 @@ class EquivarianceRegularizer(LatentRegularizer):
     scales from 8 / 32 to 31 / 32; on maps of 7 x 7 the smallest ones cost reconstruction and bring
     nothing, and without the whole map codes of turned images do not follow. Digits may be turned,
     since code and image turn together. Costs nothing, as the changed pass takes the place of the
-    ordinary one. Changed passes leave the running statistics of batch normalisation alone.
+    ordinary one. Changed passes leave the running statistics of batch normalization alone.
 
     References
     ----------
@@ -101,6 +81,7 @@ class EquivarianceRegularizer(LatentRegularizer):
     """
 
     needs_map = True
+    needs = ("stride", "decode_map")
     _parameter_constraints: dict = {
         "p_eq": FRACTION_OF_STEPS,
         "p_low": FRACTION_OF_STEPS,
@@ -200,9 +181,9 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
     Parameters
     ----------
     start : float, default=0.0
-        Share of the training after which it begins.
+        Fraction of the training after which it begins.
     end : float, default=1.0
-        Share of the training after which it ends.
+        Fraction of the training after which it ends.
     weight : float or 'adaptive', default=0.25
         Weight of the loss; above 0.5 images get blurred. ``'adaptive'`` is 0.25 times the ratio
         of the gradients of reconstruction and regularizer.
@@ -210,13 +191,13 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
     See Also
     --------
     HighFrequencyCut : Cuts frequencies instead of scaling.
-    latentgen.metrics.high_frequency_share : Measures the effect.
+    latentgen.metrics.high_frequency_fraction : Measures the effect.
 
     Notes
     -----
     The side of the map is drawn in each step from a half and a quarter of the whole, rounded up,
     as far as it is at least 2. A step costs about 1.3 times as much. The additional pass leaves the
-    running statistics of batch normalisation alone.
+    running statistics of batch normalization alone.
 
     References
     ----------
@@ -239,6 +220,7 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
     """
 
     needs_map = True
+    needs = ("stride", "decode_map")
     _published_weight = 0.25
 
     def __init__(self, *, start=0.0, end=1.0, weight=0.25):
@@ -266,141 +248,3 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
         with step.fixed_statistics():
             logits = step.module.decode_map(resize(step.z, sides))
         return step.reconstruction(target, logits)
-
-
-class HighFrequencyCut(LatentRegularizer):
-    """Decode maps without their highest frequencies to images without theirs.
-
-    The spectral variant of `ScaleEquivarianceRegularizer`: a random tail of the discrete cosine
-    transform of the code map is set to zero. Needs ``spatial_latent=True``.
-
-    Read more in the :ref:`User Guide <regularizers>`.
-
-    Parameters
-    ----------
-    min_kept : float, default=0.25
-        Smallest share of the frequencies that is kept; the share is drawn anew in each step,
-        uniformly from here to 1.
-    start : float, default=0.0
-        Share of the training after which it begins.
-    end : float, default=1.0
-        Share of the training after which it ends.
-    weight : float or 'adaptive', default=0.25
-        Weight of the loss. ``'adaptive'`` is 0.25 times the ratio of the gradients of
-        reconstruction and regularizer.
-
-    See Also
-    --------
-    ScaleEquivarianceRegularizer : The published form.
-    latentgen.metrics.high_frequency_share : Measures the effect.
-
-    Notes
-    -----
-    The image is compared with itself after the same share of its own frequencies was kept, and
-    cut off at 0 and 1. A step costs about 1.6 times as much.
-
-    References
-    ----------
-    .. [1] I. Skorokhodov et al. "Improving the Diffusability of Autoencoders". 2025, section 3.
-       https://arxiv.org/abs/2502.14831
-
-    Examples
-    --------
-    >>> from latentgen import ConvAutoencoder
-    >>> from latentgen.autoencoders import HighFrequencyCut
-    >>> from latentgen.datasets import load_digits_images
-    >>> X, _ = load_digits_images(return_X_y=True)
-    >>> autoencoder = ConvAutoencoder(
-    ...     16, spatial_latent=True, regularizers=[HighFrequencyCut()], max_epochs=1
-    ... )
-    >>> autoencoder.fit(X[:200]).transform(X[:5]).shape
-    (5, 16)
-    """
-
-    needs_map = True
-    _published_weight = 0.25
-    _parameter_constraints: dict = {"min_kept": FRACTION, **LatentRegularizer._parameter_constraints}
-
-    def __init__(self, *, min_kept=0.25, start=0.0, end=1.0, weight=0.25):
-        self.min_kept = min_kept
-        self.start = start
-        self.end = end
-        self.weight = weight
-
-    def _penalty(self, step):
-        """Reconstruction loss of the low-passed image from the low-passed codes."""
-        kept = step.uniform(self.min_kept, 1.0)
-        target = low_pass(step.module.pad(step.x), kept).clamp(0, 1)
-        with step.fixed_statistics():
-            logits = step.module.decode_map(low_pass(step.z, kept))
-        return step.reconstruction(target, logits)
-
-
-class NoiseAugmentedDecoding(LatentRegularizer):
-    """Decode codes with noise to the images without it.
-
-    In a share of the training steps normal noise is added to the codes, so that the decoder
-    forgives the errors of a sampler and the encoder keeps different images apart. Works on
-    vectors and maps.
-
-    Read more in the :ref:`User Guide <regularizers>`.
-
-    Parameters
-    ----------
-    sigma : float, default=0.1
-        Standard deviation of the noise, in units of the standard deviation of each code value in
-        the batch. Relative, so that larger codes are no way around it.
-    p : float, default=0.5
-        Share of the steps with noise, below 1.
-    start : float, default=0.0
-        Share of the training after which it begins.
-    end : float, default=1.0
-        Share of the training after which it ends.
-    weight : float, default=1.0
-        Factor of the reconstruction loss in the steps with noise.
-
-    See Also
-    --------
-    LatentPerceptualLoss : Makes the decoder alone smooth.
-    latentgen.metrics.decoder_sensitivity : Measures the effect.
-
-    References
-    ----------
-    .. [1] P. Ghosh et al. "From Variational to Deterministic Autoencoders". ICLR 2020,
-       section 3.1. https://arxiv.org/abs/1903.12436
-
-    Examples
-    --------
-    >>> from latentgen import ConvAutoencoder
-    >>> from latentgen.autoencoders import NoiseAugmentedDecoding
-    >>> from latentgen.datasets import load_digits_images
-    >>> X, _ = load_digits_images(return_X_y=True)
-    >>> autoencoder = ConvAutoencoder(8, regularizers=[NoiseAugmentedDecoding()], max_epochs=1)
-    >>> autoencoder.fit(X[:200]).transform(X[:5]).shape
-    (5, 8)
-    """
-
-    _parameter_constraints: dict = {
-        "sigma": [Interval(Real, 0, None, closed="left")],
-        "p": FRACTION_OF_STEPS,
-        **LatentRegularizer._parameter_constraints,
-        "weight": FIXED_WEIGHT,
-    }
-
-    def __init__(self, *, sigma=0.1, p=0.5, start=0.0, end=1.0, weight=1.0):
-        self.sigma = sigma
-        self.p = p
-        self.start = start
-        self.end = end
-        self.weight = weight
-
-    def _replace(self, step):
-        """Decode with noise, or leave the step alone."""
-        if step.uniform() >= self.p:
-            return None
-        step.encode(step.x)
-        scale = self.sigma * step.z.detach().std(dim=0, unbiased=False)
-        step.target = step.x
-        with step.fixed_statistics():
-            step.logits = step.decode(step.z + scale * step.normal_like(step.z))
-        return True
