@@ -44,7 +44,7 @@ from latentgen.autoencoders import (
     NoiseAugmentedDecoding,
     ScaleEquivarianceRegularizer,
 )
-from latentgen.metrics._network import SmallCNN
+from latentgen.networks._classifier import ConvClassifierNet
 from latentgen.networks._reconstruction import _weigh
 
 # ------------------------------------------------------------------ training
@@ -536,9 +536,13 @@ def test_the_same_seed_gives_the_same_codes(digits):
             "needs class labels, got y=None. Pass them to 'fit'",
         ),
         (
-            [FeatureAlignmentRegularizer(feature_model=nn.Sequential(SmallCNN((1, 8, 8), 10)))],
+            [
+                FeatureAlignmentRegularizer(
+                    feature_model=nn.Sequential(ConvClassifierNet((1, 8, 8), 10, 16))
+                )
+            ],
             {},
-            "holds SmallCNN of latentgen.metrics, a network that judges",
+            "holds ConvClassifierNet, a network of latentgen that judges",
         ),
         (
             [FeatureAlignmentRegularizer(feature_model=nn.Flatten())],
