@@ -5,7 +5,6 @@
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
-from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -29,6 +28,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from latentgen.exceptions import NearCopyWarning
+from latentgen.utils._fitted import keep_fitted_state_on_error
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
@@ -48,31 +48,6 @@ __all__ = ["BaseAutoencoder", "BaseSampler"]
 
 # Pixels that are scored at a time.
 _SCORE_VALUES = 2**22
-
-
-@contextmanager
-def keep_fitted_state_on_error(estimator):
-    """Give the estimator its old attributes back when the block fails.
-
-    A fit that fails, or is interrupted, thus leaves the model of an earlier fit usable.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Its attributes are put back; what they refer to must be replaced and not changed.
-
-    Yields
-    ------
-    None
-        The block to run.
-    """
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def _learns_on(autoencoder):

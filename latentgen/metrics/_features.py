@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.training import NetworkMixin
+from latentgen.utils._fitted import keep_fitted_state_on_error
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
@@ -280,6 +281,11 @@ class ClassifierFeatures(
         ValueError
             If the images cannot be read as such, or if `y` does not hold class labels.
         """
+        with keep_fitted_state_on_error(self):
+            self._fit_images(X, y)
+        return self
+
+    def _fit_images(self, X, y):
         X, shape, ndim = flatten_images(X)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32, np.uint8], ensure_min_samples=2
@@ -297,7 +303,6 @@ class ClassifierFeatures(
             f"{len(X)} images of shape {image_shape}, {len(classes)} classes, "
             f"sha256 {_digest(X, numbers)}"
         )
-        return self
 
     def transform(self, X):
         """Compute features of images.

@@ -84,7 +84,7 @@ class UNetDenoiser(nn.Module):
     code_shape : tuple of int
         (C, h, w); codes come flattened.
     width : int
-        Number of channels, a multiple of the 16 groups of the normalisation.
+        Number of channels, a multiple of the 16 groups of the normalization.
     n_blocks : int
         Residual blocks on the way down; one more on the way up.
     dropout : float

@@ -42,13 +42,13 @@ class DiffusionSampler(NetworkSampler):
         Width of the network; for the U-Net a multiple of 16. None is 384 for dense blocks and 32
         for the U-Net.
     n_blocks : int, default=3
-        Number of residual blocks; the U-Net has so many on the way down, one more on the way up
-        and two between.
+        Number of residual blocks; the U-Net has this number on the way down, one more on the way
+        up and two between.
     dropout : float, default=0.0
         Fraction of the activations set to zero in each block during training.
     gamma_min : float, default=-5.0
         Minus the log signal-to-noise ratio at the end of denoising. What is finer than
-        ``exp(gamma_min / 2)`` standard deviations of a feature is not modelled.
+        ``exp(gamma_min / 2)`` standard deviations of a feature is not modeled.
     gamma_max : float, default=6.0
         The same at the start of denoising; high enough that the codes cannot be seen any more.
     n_steps : int, default=25
@@ -154,7 +154,7 @@ class DiffusionSampler(NetworkSampler):
     it rises with `n_steps`. What is missing for want of steps falls in proportion to
     ``1 / n_steps``: on codes of 64 numbers, with gamma from -6 to 7, it is 28 nats with 25 steps
     and 2 with 400. With `n_importance` above 1 it is the log of the mean importance
-    weight of so many chains, in expectation a bound too, and one that rises with their number;
+    weight of that many chains, in expectation a bound too, and one that rises with their number;
     the weights are those of the densities at the chains, without clipping. The noise depends on
     nothing but the values of the code, so that equal codes have equal scores.
 

@@ -1,4 +1,4 @@
-"""What samplers with a network share: training it on standardized codes, and running it."""
+"""What samplers with a network have in common: it sees standardized codes."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -19,8 +19,8 @@ class NetworkSampler(NetworkMixin, BaseSampler):
     """A density given by a network on standardized codes.
 
     An implementer writes ``_make_module(**design)``, whose loss is minus the mean log-density in
-    nats or a bound on it, and the two that `NetworkSampler` asks for; all of them see codes of
-    mean 0 and standard deviation 1. It calls `_train_on_codes`.
+    nats or a bound on it, and ``_fit``, which calls `_set_scale` and trains on what `_standardize`
+    gives. Drawing and scoring are two methods that see standardized codes only.
     """
 
     _min_samples = 2

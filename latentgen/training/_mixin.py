@@ -139,7 +139,7 @@ class NetworkMixin:
             now = {name: design.get(name) for name in before}
             raise ValueError(
                 f"Training can only go on with the network of the last fit, which has {before}, "
-                f"got {now}. Set the old values, or fit anew with warm_start=False."
+                f"got {now}. Set the old values, or fit anew from the start."
             )
 
     def __getstate__(self):

@@ -192,6 +192,16 @@ def test_labels_may_be_strings(all_digits):
     assert set(ClassifierFeatures(max_epochs=1).fit(X, y).predict(X)) <= {"high", "low"}
 
 
+def test_failed_fit_leaves_the_old_classifier(all_digits):
+    X, y = all_digits[0][:60], all_digits[1][:60]
+    extractor = ClassifierFeatures(max_epochs=1).fit(X, y)
+    expected = extractor.transform(X)
+    with pytest.raises(ValueError, match="Training diverged"):
+        extractor.set_params(lr=1e30, max_epochs=4).fit(X[:, :, :4], y > 4)
+    assert_array_equal(extractor.transform(X), expected)
+    assert len(extractor.classes_) == 10
+
+
 def test_another_image_shape_is_rejected(fitted):
     with pytest.raises(ValueError, match=r"Expected images of shape \(1, 8, 8\) as seen in fit"):
         fitted.transform(np.zeros((2, 1, 4, 16)))

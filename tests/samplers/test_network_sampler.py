@@ -1,4 +1,4 @@
-"""What the samplers with a network share."""
+"""What the samplers with a network have in common."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor

@@ -48,7 +48,7 @@ def test_draws_follow_the_density(fitted, masses, direction):
     X_new, direction = fitted.sample(10_000, random_state=0), np.array(direction)
     for cut in (-0.5, 0.0, 0.5, 1.0):
         expected = mass[cells @ direction < cut].sum()
-        # Five standard errors of a share, and the width of a cell.
+        # Five standard errors of a fraction, and the width of a cell.
         assert (X_new @ direction < cut).mean() == pytest.approx(expected, abs=0.025 + 0.025)
 
 
