@@ -8,8 +8,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch.nn import functional as F
 
-from latentgen.training._random import DrawFrom, make_generator
-
 FRACTION = [Interval(Real, 0, 1, closed="both")]
 # Ordinary steps must be left over: batch normalization learns its statistics from them.
 FRACTION_OF_STEPS = [Interval(Real, 0, 1, closed="left")]
@@ -226,9 +224,7 @@ def prepare_regularizers(regularizers, X, y, module, device, seeds):
     check_regularizers(regularizers, module)
     prepared = [clone(item) for item in regularizers]
     for number, item in enumerate(prepared):
-        own = (*seeds, number)
-        with DrawFrom(make_generator("cpu", *own)):
-            item._prepare(X, y, module, device, own)
+        item._prepare(X, y, module, device, (*seeds, number))
     return prepared
 
 

@@ -16,6 +16,7 @@ from latentgen.networks._classifier import ConvClassifierNet
 from latentgen.networks._conv import ConvAutoencoderNet, default_channels
 from latentgen.networks._reconstruction import unit_images
 from latentgen.training import NetworkMixin
+from latentgen.training._random import make_generator
 
 _N_ORIENTATIONS = 8
 _NOISE = 0.3
@@ -182,7 +183,7 @@ def _train_stages(kind, X, y, module, device, seeds):
         "latent_dim": latent_dim,
         "channels": channels,
     }
-    rng = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seeds)))
+    rng = np.random.RandomState(make_generator("cpu", *seeds).initial_seed() % 2**32)
     model = _FeatureModel(device)
     model._train_network(X, numbers, design=design, rng=rng)
     return _Stages(model.net_.module_)

@@ -24,6 +24,7 @@ from latentgen.networks._reconstruction import (
     Regularization,
     TrainingStep,
 )
+from latentgen.training._random import DrawFrom
 
 ON_MAPS = [
     EquivarianceRegularizer(),
@@ -81,17 +82,22 @@ class Pooling(ReconstructionModule):
         return self.decode_map(z.unflatten(1, self.code_shape))
 
 
+def prepared_for(module, *regularizers):
+    """Copies of regularizers that are ready for a network, with no images to learn from."""
+    with DrawFrom(torch.Generator().manual_seed(0)):
+        return prepare_regularizers(regularizers, None, None, module, "cpu", (0,))
+
+
 def step_with(regularizer, x, *, module=None, progress=0.0):
     """A training step, and a copy of the regularizer that is ready for it."""
     module = Pooling() if module is None else module
-    (prepared,) = prepare_regularizers([regularizer], None, None, module, "cpu", (0,))
+    (prepared,) = prepared_for(module, regularizer)
     return TrainingStep(module, x, progress, torch.Generator().manual_seed(0)), prepared
 
 
 def loss_with(x, *regularizers, module=None):
     """Loss of one training step, and its terms."""
     module = Pooling() if module is None else module
-    prepared = prepare_regularizers(regularizers, None, None, module, "cpu", (0,))
-    module.regularization = Regularization(prepared)
+    module.regularization = Regularization(prepared_for(module, *regularizers))
     generator = torch.Generator().manual_seed(0)
     return module.loss((x.flatten(1),), progress=0.0, generator=generator, stage="")

@@ -14,7 +14,7 @@ from latentgen.autoencoders.regularizers._smooth_decoder import perceptual_dista
 def test_noise_makes_noisy_codes_decodable(digits):
     X, errors = digits[0], []
     for regularizers in ([], [NoiseAugmentedDecoding(sigma=1.0, p=0.9)]):
-        model = trained(*regularizers).fit(X)
+        model = trained(*regularizers, max_epochs=16).fit(X)
         Z = model.transform(X)
         noise = np.random.RandomState(0).standard_normal(Z.shape) * Z.std(axis=0)
         errors.append(np.mean((model.inverse_transform(Z + noise) - X) ** 2))
