@@ -136,7 +136,9 @@ def _group_regularizers(row, n_regularizers):
                 "loss": row.pop(f"{term}loss", math.nan),
                 "weight": weight,
                 # Of a gradient that was not measured nothing is known; without a step it is 0.
-                "gradient_fraction": row.pop(f"{term}gradient_fraction", math.nan if weight else 0.0),
+                "gradient_fraction": row.pop(
+                    f"{term}gradient_fraction", math.nan if weight else 0.0
+                ),
             }
         )
     return row

@@ -64,8 +64,6 @@ class ReconstructionModule(nn.Module):
         Mirror half of the training images.
     """
 
-    # Dropout and the like are not used, so that draws need no redirection.
-    draws_by_itself = False
     stride = None
 
     def __init__(self, image_shape, code_shape, *, loss="bce", beta=0.0, flip=None):
@@ -73,6 +71,11 @@ class ReconstructionModule(nn.Module):
         self.image_shape, self.code_shape = tuple(image_shape), tuple(code_shape)
         self.kind, self.beta, self.flip = loss, beta, flip
         self.regularization = None
+
+    @property
+    def draws_by_itself(self):
+        """Whether layers draw without being handed a generator, such as dropout; here none do."""
+        return self.regularization is not None and self.regularization.draws_by_itself
 
     def forward(self, X):
         """Reconstruct flat bytes or floats: pixels (B, C, H, W) in [0, 1]."""
@@ -233,6 +236,7 @@ class Regularization(nn.Module):
         super().__init__()
         self.regularizers = regularizers
         self.heads = nn.ModuleList(r.heads_ for r in regularizers if r.heads_ is not None)
+        self.draws_by_itself = any(r.draws_by_itself for r in regularizers)
         # In the state, so that a training that is resumed goes on counting.
         self.register_buffer("n_steps", torch.tensor(0))
 

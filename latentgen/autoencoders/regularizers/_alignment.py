@@ -89,6 +89,7 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
     (5, 16)
     """
 
+    draws_by_itself = False
     needs_map = True
     needs = ("stride",)
     _published_weight = 0.1

@@ -43,11 +43,14 @@ class LatentRegularizer(BaseEstimator):
         Networks that are trained along, and dropped afterwards.
     needs : tuple of str
         Names of what the network must have beside the things that all have, see Notes. An
-        attribute of the class, as are the next two.
+        attribute of the class, as are the next three.
     needs_map : bool
         Whether codes must be maps.
     masks_images : bool
         Whether the encoder must be told where patches are hidden.
+    draws_by_itself : bool
+        Whether hooks or heads draw random numbers in other ways than by those of the step, such as
+        by dropout. These are then redirected, which costs a little time.
 
     See Also
     --------
@@ -107,6 +110,7 @@ class LatentRegularizer(BaseEstimator):
     needs = ()
     needs_map = False
     masks_images = False
+    draws_by_itself = True
 
     # What the ratio of gradients is multiplied by with weight='adaptive'.
     _published_weight = 1.0

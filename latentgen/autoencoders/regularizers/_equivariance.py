@@ -80,6 +80,7 @@ class EquivarianceRegularizer(LatentRegularizer):
     (5, 16)
     """
 
+    draws_by_itself = False
     needs_map = True
     needs = ("stride", "decode_map")
     _parameter_constraints: dict = {
@@ -219,6 +220,7 @@ class ScaleEquivarianceRegularizer(LatentRegularizer):
     0.25
     """
 
+    draws_by_itself = False
     needs_map = True
     needs = ("stride", "decode_map")
     _published_weight = 0.25

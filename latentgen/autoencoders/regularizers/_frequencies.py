@@ -78,6 +78,7 @@ class HighFrequencyCut(LatentRegularizer):
     (5, 16)
     """
 
+    draws_by_itself = False
     needs_map = True
     needs = ("decode_map",)
     _published_weight = 0.25

@@ -96,6 +96,7 @@ class MaskedAutoencodingObjective(LatentRegularizer):
     (5, 8)
     """
 
+    draws_by_itself = False
     masks_images = True
     needs = ("stride",)
     _published_weight = 1.0

@@ -83,6 +83,7 @@ class NoiseAugmentedDecoding(LatentRegularizer):
     (5, 8)
     """
 
+    draws_by_itself = False
     _parameter_constraints: dict = {
         "sigma": [Interval(Real, 0, None, closed="left")],
         "p": FRACTION_OF_STEPS,
@@ -159,6 +160,7 @@ class LatentPerceptualLoss(LatentRegularizer):
     (5, 8)
     """
 
+    draws_by_itself = False
     needs = ("first_layer", "decoder_features")
     _published_weight = 0.1
     _parameter_constraints: dict = {
