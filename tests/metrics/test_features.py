@@ -116,6 +116,12 @@ def test_each_parameter_of_training_counts(all_digits, params):
     assert not np.allclose(base, changed)
 
 
+def test_recipe_is_adamw_with_a_cycled_momentum(fitted):
+    assert isinstance(fitted.net_.optimizer_, torch.optim.AdamW)
+    # One cycle ends with the largest momentum.
+    assert fitted.net_.optimizer_.param_groups[0]["betas"][0] == pytest.approx(0.95, abs=1e-3)
+
+
 def test_max_seconds_ends_the_training(all_digits):
     X, y = all_digits[0][:200], all_digits[1][:200]
     extractor = ClassifierFeatures(max_seconds=1e-6).fit(X, y)

@@ -130,10 +130,8 @@ def test_interrupted_fit_goes_on_from_its_checkpoint(fitted, unfitted, Z, tmp_pa
 
 
 def test_fits_in_threads_are_those_in_a_row(unfitted, Z):
-    samplers = [clone(unfitted).set_params(random_state=seed, max_epochs=1) for seed in range(8)]
-    if "dropout" in unfitted.get_params():
-        for sampler in samplers:
-            sampler.set_params(dropout=0.5)
+    settings = [{"random_state": seed, "max_epochs": 1} for seed in range(8)]
+    samplers = [with_dropout(clone(unfitted).set_params(**params)) for params in settings]
     expected = [draws(clone(sampler).fit(Z)) for sampler in samplers]
     with ThreadPoolExecutor(8) as pool:
         fits = list(pool.map(lambda sampler: sampler.fit(Z), samplers))
@@ -143,9 +141,25 @@ def test_fits_in_threads_are_those_in_a_row(unfitted, Z):
 def test_global_generator_of_torch_is_left_alone(unfitted, Z):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    sampler = copy.deepcopy(clone(unfitted).fit(Z))
+    sampler = copy.deepcopy(with_dropout(clone(unfitted)).fit(Z))
     sampler.partial_fit(Z).sample(5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def with_dropout(sampler):
+    return sampler.set_params(dropout=0.5) if "dropout" in sampler.get_params() else sampler
+
+
+def test_automatic_batches_are_512_at_most(unfitted):
+    codes = np.random.RandomState(0).standard_normal((30_000, 2))
+    sampler = clone(unfitted).set_params(batch_size="auto", max_seconds=1e-6).fit(codes)
+    assert sampler.net_.batch_size == 512
+
+
+def test_recipe_is_adamw_with_a_cycled_momentum(fitted):
+    assert isinstance(fitted.net_.optimizer_, torch.optim.AdamW)
+    # One cycle ends with the largest momentum.
+    assert fitted.net_.optimizer_.param_groups[0]["betas"][0] == pytest.approx(0.95, abs=1e-3)
 
 
 def test_device_is_checked_and_reported(fitted, unfitted, Z):
