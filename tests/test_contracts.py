@@ -560,6 +560,26 @@ def test_novelty_is_that_of_many_draws(sampler, codes):
     assert error < 4 * sampler.near_copies_error_
 
 
+def test_score_is_the_mean_log_density(sampler, codes):
+    assert hasattr(sampler, "score") == hasattr(sampler, "score_samples")
+    if hasattr(sampler, "score"):
+        assert_allclose(sampler.score(codes[0]), sampler.score_samples(codes[0]).mean())
+
+
+def test_sources_are_training_codes_that_are_near_or_refused(sampler, codes):
+    try:
+        X_new, source = sampler.sample(300, random_state=0, return_source=True)
+    except ValueError as error:
+        assert "Samplers that have one" in str(error)
+        return
+    assert_array_equal(X_new, sampler.sample(300, random_state=0))
+    moved = source.row >= 0
+    if moved.any():
+        distances = np.linalg.norm(X_new[moved] - codes[0][source.row[moved]], axis=1)
+        others = np.linalg.norm(X_new[moved] - codes[0][source.row[moved][::-1]], axis=1)
+        assert distances.mean() < 0.7 * others.mean()
+
+
 @pytest.fixture(
     params=[one for one in SAMPLERS if "temperature" in one.get_params(deep=False)], ids=name_of
 )

@@ -208,6 +208,8 @@ class DiffusionSampler(NeuralSampler):
         "random_state": ["random_state"],
     }
 
+    _read_at_draws = ("n_steps", "n_importance", "temperature", "min_novelty")
+
     def __init__(
         self,
         code_shape=None,

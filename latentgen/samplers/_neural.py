@@ -68,6 +68,7 @@ class NeuralSampler(WeightsMixin, BaseSampler):
     """
 
     _min_samples = 2
+    _read_at_draws = ("temperature", "min_novelty")
 
     @abstractmethod
     def _design(self, n_features): ...

@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.metaestimators import available_if
 
 from latentgen.base import BaseSampler
-from latentgen.samplers._density import GaussianSampler
+from latentgen.samplers._gaussian import GaussianSampler
 from latentgen.utils._sampling import draw
 
 
