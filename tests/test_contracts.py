@@ -215,12 +215,15 @@ def test_sample_does_not_change_the_fitted_object(generator):
 
 @pytest.mark.parametrize("part", [slice(300), slice(-300, None), slice(None, None, 10)])
 def test_any_slice_of_a_draw_is_fair(sampler, part):
+    def clusters(X_new):
+        return np.argmin(((X_new[:, None] - CLUSTER_MEANS) ** 2).sum(axis=2), axis=1)
+
     X_new = sampler.sample(3000, random_state=0)[part]
-    cluster = np.argmin(((X_new[:, None] - CLUSTER_MEANS) ** 2).sum(axis=2), axis=1)
-    X_mean = sampler.sample(30_000, random_state=1).mean(axis=0)
+    X_many = sampler.sample(30_000, random_state=1)
     error = X_new.std(axis=0) * np.sqrt(1 / 300 + 1 / 30_000)
-    assert np.all(np.abs(X_new.mean(axis=0) - X_mean) < 5 * error)
-    assert len(np.unique(cluster)) == 3
+    assert np.all(np.abs(X_new.mean(axis=0) - X_many.mean(axis=0)) < 5 * error)
+    frequent = np.bincount(clusters(X_many), minlength=3) > 1500
+    assert np.all(np.bincount(clusters(X_new), minlength=3)[frequent] > 0)
 
 
 @pytest.mark.parametrize(
