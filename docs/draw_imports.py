@@ -29,10 +29,11 @@ PLAIN, LINE, TEXT = "#eef0f2", "#5b6570", "#1d2329"
 def read_table():
     """Rooms, ground and roof, imports, lazy imports and third-party packages."""
     table = runpy.run_path(str(ROOT / "tests" / "test_imports.py"))
+    there = {path.stem for path in (ROOT / "latentgen").iterdir() if path.stem[0] != "_"}
     imports = {
-        part: None if others is None else set(others) - {part, "_version"}
+        part: None if others is None else others & there - {part}
         for part, others in table["ALLOWED"].items()
-        if not part.startswith("_")
+        if part in there
     }
     roof = [part for part, others in imports.items() if others is None]
     for part in roof:

@@ -527,6 +527,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
 
     def _describe_copies(self):
         """What ``fit`` warns of, if anything."""
+        if self.too_near_ > 0:
+            return self._describe_too_near(100 * self.too_near_, "%")
         if self.near_copies_ > 0.5:
             return (
                 f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
@@ -534,8 +536,6 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
                 f"between codes there. Set 'min_novelty', for example to {_NEAR_COPY}, or choose "
                 "a smoother density."
             )
-        if self.too_near_ > 0:
-            return self._describe_too_near(100 * self.too_near_, "%")
         return ""
 
     def _describe_too_near(self, amount, unit):
@@ -665,11 +665,6 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             Z[near] = redraw(near)
         return int(_are_nearer(self._neighbors, Z[near], self.min_novelty).sum())
 
-    def _keep_distance(self, Z, redraw, rng):
-        # TODO: goes when FastHVRTSampler.sample has gone.
-        self._keep_away(Z, redraw)
-        return Z
-
     @available_if(_has("_log_density"))
     def score_samples(self, X):
         """Compute the log-density.
@@ -728,24 +723,10 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         return tags
 
 
-def _spacings(index, rows):
-    """Distance of rows of an index to their nearest different row; nan if there is none."""
-    if len(index.X) < 2 or not len(rows):
-        return np.full(len(rows), np.nan)
-    wanted, inverse = np.unique(rows, return_inverse=True)
-    distances = index.query(index.X[wanted], n_neighbors=2)[0][:, 1]
-    if np.any(equal := distances == 0):
-        different = NeighborIndex(np.unique(index.X, axis=0))
-        distances[equal] = np.nan
-        if len(different.X) > 1:
-            distances[equal] = different.query(index.X[wanted[equal]], n_neighbors=2)[0][:, 1]
-    return distances[inverse]
-
-
 def _distance_ratios(index, Z):
     """Distance of draws to the nearest row, divided by the distance usual at that row."""
     distances, rows = index.query(Z)
-    return distances / _spacings(index, rows)
+    return distances / index.spacings(rows)
 
 
 def _are_nearer(index, Z, limit):
@@ -755,5 +736,5 @@ def _are_nearer(index, Z, limit):
     # What is far enough by the distance of its two nearest rows needs no search for a nearer one.
     gaps = np.subtract(index.X[rows[:, 0]], index.X[rows[:, 1]], dtype=np.float64)
     near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
-    near[near] = nearest[near] < limit * _spacings(index, rows[near, 0])
+    near[near] = nearest[near] < limit * index.spacings(rows[near, 0])
     return near

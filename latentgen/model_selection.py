@@ -82,6 +82,13 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     latentgen.metrics.GenerationScorer : Gives the scores.
     search_table : The scores of all candidates.
 
+    Notes
+    -----
+    Even independent draws from the density of the training codes lie near one of them now and then,
+    more often in few dimensions: the probability of a near-copy is ``1 - 0.5 ** (0.3 ** d)`` where
+    the density hardly changes between neighbors, 19 % for d = 1, 6 % for 2, 2 % for 3. Raise
+    `most_near_copies` for codes of one or two dimensions.
+
     Examples
     --------
     >>> from latentgen.model_selection import best_without_copying

@@ -2,23 +2,77 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from contextlib import ExitStack
 from copy import deepcopy
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from latentgen.utils._sampling import draw
+from latentgen.base import keep_fitted_state_on_error
+from latentgen.utils._sampling import asks_for, draw, named_in
 
 
 def _takes_in_images(pipeline):
     """Check that the sampler has ``partial_fit``, or for `retrain` the autoencoder."""
-    return any(hasattr(pipeline.steps[end][1], "partial_fit") for end in (0, -1))
+    ends = pipeline.steps[0][1], pipeline._final_estimator
+    return any(hasattr(end, "partial_fit") for end in ends)
+
+
+def _sampler_has(method):
+    """Check that the sampler has `method`, and say why when it has not."""
+
+    def check(pipeline):
+        getattr(pipeline._final_estimator, method)
+        return True
+
+    return check
+
+
+def _is_step(step):
+    return step is not None and step != "passthrough"
+
+
+def _is_prior(step):
+    return isinstance(step, str) and step == "prior"
+
+
+def _what_is_known(autoencoder, sampler, codes):
+    """What a fitted autoencoder knows and the ``fit`` of a sampler asks for, by name."""
+    known = {name: getattr(autoencoder, f"{name}_", None) for name in ("code_shape", "quantizer")}
+    known["decoder"] = autoencoder
+    shape = known["code_shape"]
+    if shape is not None and np.prod(shape) != codes.shape[1]:
+        known["code_shape"] = None  # A step between, such as PCA, has changed the codes.
+    return {name: known[name] for name in asks_for(sampler)}
+
+
+class _HandOver(BaseEstimator):
+    """Last step of a pipeline while it is fitted: the fit of the sampler, with what is known.
+
+    Parameters
+    ----------
+    sampler : estimator
+    pipeline : Pipeline
+        The one that this is the last step of, set when it is made.
+    """
+
+    def __init__(self, sampler, pipeline=None):
+        self.sampler = sampler
+        self.pipeline = pipeline
+
+    def fit(self, X, y=None, **params):
+        handed = _what_is_known(self.pipeline.steps[0][1], self.sampler, X)
+        self.sampler.fit(X, y, **handed, **params)
+        return self
+
+    def get_metadata_routing(self):
+        return self.sampler.get_metadata_routing()
 
 
 class LatentGenerativePipeline(Pipeline):
@@ -36,7 +90,8 @@ class LatentGenerativePipeline(Pipeline):
     steps : list of (str, estimator) tuples
         The autoencoder first, then transformers with ``inverse_transform`` such as
         `StandardScaler` or `PCA`, and last a sampler: any estimator with ``sample``, also
-        scikit-learn's `GaussianMixture` and `KernelDensity`.
+        scikit-learn's `GaussianMixture` and `KernelDensity`. ``"prior"`` as the last step is the
+        prior of an autoencoder that has one, with nothing between the two.
     transform_input : list of str, default=None
         As in `sklearn.pipeline.Pipeline`.
     memory : str or object with the joblib.Memory interface, default=None
@@ -50,6 +105,8 @@ class LatentGenerativePipeline(Pipeline):
     ----------
     named_steps : Bunch
         The steps by name.
+    sampler_ : estimator
+        The fitted sampler: the last step, or a `PriorSampler` where that is ``"prior"``.
     classes_ : ndarray of shape (n_classes,)
         Known labels, when the sampler is class-conditional.
     image_shape_ : tuple of int
@@ -69,7 +126,15 @@ class LatentGenerativePipeline(Pipeline):
     Notes
     -----
     With ``memory``, fitted copies of the transformers replace those passed in, as in
-    scikit-learn. Without, the steps are fitted in place.
+    scikit-learn. Without, the steps are fitted in place. A ``fit`` that fails, in whichever step,
+    leaves all steps as they were before.
+
+    What the autoencoder knows is handed over to a sampler whose ``fit`` names it: its
+    ``code_shape_`` (None if the steps between change the number of columns) as `code_shape`, its
+    ``quantizer_`` as `quantizer`, and itself as `decoder`.
+
+    ``score`` and ``score_samples`` are log-densities of codes. They compare samplers on the codes
+    of one autoencoder, and not autoencoders: for these use the scorers of `latentgen.metrics`.
 
     Examples
     --------
@@ -83,6 +148,53 @@ class LatentGenerativePipeline(Pipeline):
     >>> pipeline.fit(X).sample(3, random_state=0).shape
     (3, 1, 8, 8)
     """
+
+    def fit(self, X, y=None, **params):
+        """Fit the autoencoder, the transformers and the sampler, one after the other.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        y : array-like of shape (n_samples,), default=None
+            Class labels; only class-conditional samplers and few autoencoders use them.
+        **params : dict
+            As in `sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        self : object
+            Fitted pipeline.
+
+        Raises
+        ------
+        TypeError
+            If the steps are not an autoencoder, invertible transformers and a sampler.
+        ValueError
+            If a step cannot be fitted, or the last step is ``"prior"`` and the autoencoder has
+            none.
+        """
+        self._validate_steps()
+        with ExitStack() as stack:
+            for one in (self, *(step for _, step in self.steps if hasattr(step, "__dict__"))):
+                stack.enter_context(keep_fitted_state_on_error(one))
+            name, sampler = self.steps[-1]
+            if _is_prior(sampler):
+                sampler = _make_prior_sampler()
+            # A plain pipeline of the same steps: its last one knows the fitted autoencoder.
+            hand_over = _HandOver(sampler)
+            hand_over.pipeline = Pipeline(
+                [*self.steps[:-1], (name, hand_over)],
+                transform_input=self.transform_input,
+                memory=self.memory,
+                verbose=self.verbose,
+            )
+            hand_over.pipeline.fit(X, y, **params)
+            # Fitted copies, with 'memory'.
+            self.steps = [*hand_over.pipeline.steps[:-1], self.steps[-1]]
+            self._prior_sampler = sampler if sampler is not self.steps[-1][1] else None
+        return self
 
     @available_if(_takes_in_images)
     def partial_fit(self, X, y=None, *, retrain=False):
@@ -119,25 +231,29 @@ class LatentGenerativePipeline(Pipeline):
         if not self.__sklearn_is_fitted__():
             return self.fit(X, y)
         name, step = self.steps[0 if retrain else -1]
+        step = step if retrain else self._final_estimator
         if not hasattr(step, "partial_fit"):
             raise AttributeError(
                 f"retrain={retrain} needs 'partial_fit' in step {name!r}, but "
                 f"{type(step).__name__} has none. Use retrain={not retrain}, or fit with all "
                 "images."
             )
+        sampler = self._final_estimator
         if not retrain:
-            step.partial_fit(self[:-1].transform(X), y)
+            codes = self[:-1].transform(X)
+            handed = _what_is_known(self.steps[0][1], sampler, codes)
+            step.partial_fit(codes, y, **named_in(step.partial_fit, handed))
             return self
         # On copies, so that a failure leaves the steps in accord.
         name, autoencoder = self.steps[0]
         autoencoder = deepcopy(autoencoder).partial_fit(X, y)
         trained, codes = [(name, autoencoder)], autoencoder.transform(X)
         for name, step in self.steps[1:-1]:
-            if step not in (None, "passthrough"):
+            if _is_step(step):
                 step = clone(step)
                 codes = step.fit_transform(codes, y)
             trained.append((name, step))
-        self._final_estimator.fit(codes, y)
+        sampler.fit(codes, y, **_what_is_known(autoencoder, sampler, codes))
         self.steps[:-1] = trained
         return self
 
@@ -149,7 +265,7 @@ class LatentGenerativePipeline(Pipeline):
             return False
         return True
 
-    def sample(self, n_samples=1, *, y=None, random_state=None):
+    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new images.
 
         Parameters
@@ -161,21 +277,31 @@ class LatentGenerativePipeline(Pipeline):
             draws classes as frequently as they were in ``fit``.
         random_state : int, RandomState instance or None, default=None
             The same integer gives the same images; None gives new ones in every call.
+        return_source : bool, default=False
+            Whether to return where each image comes from.
 
         Returns
         -------
         X_new : ndarray
             Images in the layout, dtype and range of those seen during ``fit``.
+        source : Bunch
+            Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the training
+            image whose code a draw started from, in the order of all images seen in ``fit`` and
+            ``partial_fit``, -1 for none; and what the sampler adds.
 
         Raises
         ------
         ValueError
-            If `n_samples` is below 1, or labels are unknown or cannot be used.
+            If `n_samples` is below 1, labels are unknown or cannot be used, or sources are asked
+            of a sampler that has none.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        codes = draw(self._final_estimator, n_samples, y=y, random_state=random_state)
-        return self._decode(codes)
+        arguments = {"y": y, "random_state": random_state}
+        if return_source:
+            codes, source = draw(self.sampler_, n_samples, **arguments, return_source=True)
+            return self._decode(codes), source
+        return self._decode(draw(self.sampler_, n_samples, **arguments))
 
     def iter_sample(self, n_samples, batch_size=512, *, y=None, random_state=None):
         """Draw new images batch by batch, in memory that does not grow with their number.
@@ -218,6 +344,43 @@ class LatentGenerativePipeline(Pipeline):
             size = min(batch_size, n_samples - start)
             labels = y[start : start + size] if np.ndim(y) else y
             yield self.sample(size, y=labels, random_state=rng)
+
+    @available_if(_sampler_has("score_samples"))
+    def score_samples(self, X):
+        """Compute the log-density of the codes of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, with respect to the units of the codes.
+        """
+        return self.sampler_.score_samples(self[:-1].transform(X))
+
+    @available_if(_sampler_has("score"))
+    def score(self, X, y=None):
+        """Compute the mean log-density of the codes of images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images, preferably unseen during ``fit``.
+        y : Ignored
+            Not used, present here for API consistency by convention.
+
+        Returns
+        -------
+        score : float
+            In nats per code; higher is better. Depends on the units of the codes, so it does not
+            compare autoencoders.
+        """
+        return self.sampler_.score(self[:-1].transform(X), y)
 
     def reconstruct(self, X):
         """Encode images with all steps before the sampler and decode the codes.
@@ -303,8 +466,8 @@ class LatentGenerativePipeline(Pipeline):
         check_consistent_length(X, y)
         missing = _missing_per_class(y, sampling_strategy)
         self.fit(X, y)
-        if not hasattr(self._final_estimator, "classes_"):
-            name = type(self._final_estimator).__name__
+        if not hasattr(self.sampler_, "classes_"):
+            name = type(self.sampler_).__name__
             raise ValueError(
                 "fit_resample needs a class-conditional sampler as the last step, got "
                 f"{name}. Wrap it: ConditionalSampler({name}())."
@@ -317,6 +480,27 @@ class LatentGenerativePipeline(Pipeline):
         return np.concatenate([np.asarray(X), X_new]), np.concatenate([y, wanted])
 
     @property
+    def sampler_(self):
+        """Fitted sampler: the last step, or the prior of the autoencoder."""
+        sampler = self._final_estimator
+        if _is_prior(sampler):
+            raise NotFittedError(
+                "The prior of the autoencoder is known after 'fit'. Fit the pipeline first."
+            )
+        return sampler
+
+    @property
+    def _final_estimator(self):
+        # scikit-learn asks this property for what a pipeline can do.
+        last = super()._final_estimator
+        return getattr(self, "_prior_sampler", None) or last if _is_prior(last) else last
+
+    @property
+    def classes_(self):
+        """Known labels, when the sampler is class-conditional."""
+        return self._final_estimator.classes_
+
+    @property
     def image_shape_(self):
         """(C, H, W) of the images seen during ``fit``."""
         return self.steps[0][1].image_shape_
@@ -326,29 +510,47 @@ class LatentGenerativePipeline(Pipeline):
         if isinstance(ind, slice) and part.steps and not hasattr(part.steps[-1][1], "sample"):
             # Without a sampler it is a transformer, and can be fitted as one.
             return Pipeline(part.steps, verbose=self.verbose)
-        return part
+        return self._final_estimator if _is_prior(part) else part
 
     def _decode(self, codes):
         for _, step in reversed(self.steps[:-1]):
-            if step is not None and step != "passthrough":
+            if _is_step(step):
                 codes = step.inverse_transform(codes)
         return codes
 
     def _validate_steps(self):
-        super()._validate_steps()
+        between = [(name, step) for name, step in self.steps[1:-1] if _is_step(step)]
+        if self.steps and _is_prior(self.steps[-1][1]):
+            if between:
+                name, step = between[0]
+                raise ValueError(
+                    "sampler='prior' draws codes of the autoencoder, but step "
+                    f"{name!r} ({type(step).__name__}) stands between the two. Leave it out, or "
+                    "pass a sampler."
+                )
+            # Without its last step, which scikit-learn would take for no estimator.
+            Pipeline([*self.steps[:-1], (self.steps[-1][0], None)])._validate_steps()
+        else:
+            super()._validate_steps()
         for name, step in self.steps[:-1]:
-            if step not in (None, "passthrough") and not hasattr(step, "inverse_transform"):
+            if _is_step(step) and not hasattr(step, "inverse_transform"):
                 raise TypeError(
                     "All steps before the sampler must have 'inverse_transform', but step "
                     f"{name!r} ({type(step).__name__}) has none."
                 )
         name, sampler = self.steps[-1]
-        if not hasattr(sampler, "sample"):
+        if not (hasattr(sampler, "sample") or _is_prior(sampler)):
             raise TypeError(
                 f"The last step must have 'sample', but step {name!r} "
                 f"({type(sampler).__name__}) has none. Use a sampler, for example "
                 "FastHVRTSampler()."
             )
+
+
+def _make_prior_sampler():
+    from latentgen.samplers import PriorSampler
+
+    return PriorSampler()
 
 
 def make_latent_pipeline(*steps, memory=None, verbose=False):

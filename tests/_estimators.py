@@ -28,6 +28,7 @@ from latentgen import (
 )
 from latentgen.autoencoders import MaskedAutoencodingObjective
 from latentgen.metrics import ClassifierFeatures
+from latentgen.samplers import PriorSampler
 
 # Constructor arguments that are cheap enough for hundreds of fits.
 CONV = ConvAutoencoder(latent_dim=3, channels=(4,), max_epochs=1, batch_size=32, random_state=0)
@@ -68,6 +69,7 @@ SAMPLERS = [
         n_transforms=2, hidden_features=(8,), max_epochs=1, batch_size=64, random_state=0
     ),
     DiffusionSampler(width=8, n_blocks=1, n_steps=3, max_epochs=1, batch_size=64, random_state=0),
+    PriorSampler(),
     ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),
     ConditionalSampler(GaussianMixture(random_state=0)),

@@ -2,15 +2,19 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import pickle
+import warnings
 from numbers import Real
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import Interval
 
-from latentgen import GaussianSampler
+from latentgen import GaussianMixtureSampler, GaussianSampler, KernelDensitySampler
 from latentgen.base import BaseAutoencoder, BaseSampler, keep_fitted_state_on_error
+from latentgen.exceptions import NearCopyWarning
 
 
 class Identity(BaseAutoencoder):
@@ -158,3 +162,212 @@ def test_a_distance_between_equal_codes_is_refused():
 def test_sampler_without_the_hook_cannot_take_in_codes():
     with pytest.raises(AttributeError, match="no attribute 'partial_fit'"):
         Copies().partial_fit(np.ones((5, 2)))
+
+
+# ------------------------------------------------------------------ distance from training codes
+
+
+class FromSorted(Copies):
+    """Draws near codes, whatever their order."""
+
+    def __init__(self, noise=1.0, min_novelty=0.0):
+        self.noise = noise
+        self.min_novelty = min_novelty
+
+    def _fit(self, Z, y, rng):
+        self.codes_ = Z[np.lexsort(Z.T)]
+
+    def _sample(self, n_samples, rng):
+        rows = rng.randint(len(self.codes_), size=n_samples)
+        return self.codes_[rows] + self.noise * rng.standard_normal((n_samples, 2))
+
+
+def two_clusters():
+    """1000 codes each with standard deviations of 0.01 around 0 and of 1 around 10."""
+    Z = np.random.RandomState(0).standard_normal((2000, 2))
+    Z[:1000] *= 0.01
+    Z[1000:] += 10
+    return Z
+
+
+def test_novelty_does_not_depend_on_the_order_of_the_rows():
+    Z = two_clusters()
+    shuffled = Z[np.random.RandomState(1).permutation(2000)]
+    first, second = (FromSorted(0.1).fit(codes) for codes in (Z, shuffled))
+    assert first.novelty_ == pytest.approx(second.novelty_)
+    assert first.near_copies_ == second.near_copies_
+
+
+def test_near_copies_are_seen_where_codes_are_rare():
+    """A tenth of the distance between neighbors there is much in the dense region."""
+    rng = np.random.RandomState(0)
+    dense, rare = 1e-3 * rng.standard_normal((1000, 2)), 100 * rng.standard_normal((200, 2))
+
+    class CopiesRare(Copies):
+        def _sample(self, n_samples, rng):
+            codes = self.codes_[rng.randint(1000, 1200, size=n_samples)]
+            return codes + 0.01 * rng.standard_normal(codes.shape)
+
+    with pytest.warns(NearCopyWarning):
+        sampler = CopiesRare().fit(np.concatenate([dense, rare]))
+    assert sampler.near_copies_ > 0.9
+
+
+@pytest.mark.parametrize("n_copies", [0, 50, 200])
+def test_near_copies_have_a_standard_error(n_copies):
+    Z = np.random.RandomState(0).standard_normal((500, 8))
+
+    class CopiesSome(Copies):
+        def _sample(self, n_samples, rng):
+            draws = 100 + rng.standard_normal((n_samples, 8))
+            draws[:n_copies] = self.codes_[:n_copies]
+            return draws
+
+    sampler = CopiesSome()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NearCopyWarning)
+        sampler.fit(Z)
+    assert sampler.near_copies_ == n_copies / 200
+    expected = np.sqrt(n_copies / 200 * (1 - n_copies / 200) / 200)
+    assert sampler.near_copies_error_ == pytest.approx(expected, abs=0.008)
+    assert sampler.near_copies_error_ > 0
+
+
+def test_novelty_has_a_standard_error():
+    Z = np.random.RandomState(0).standard_normal((2000, 4))
+    values = [FromSortedAny().fit(Z[:size]).novelty_ for size in range(1900, 2000, 2)]
+    stated = FromSortedAny().fit(Z).novelty_error_
+    assert stated == pytest.approx(np.std(values), rel=0.5)
+
+
+class FromSortedAny(FromSorted):
+    def _sample(self, n_samples, rng):
+        return rng.standard_normal((n_samples, 4))
+
+
+def test_a_distance_keeps_the_spread_of_dense_and_wide_regions():
+    """With one unit for all codes, the standard deviation of the narrow cluster doubled."""
+    Z = two_clusters()
+    free, careful = (
+        GaussianMixtureSampler(2, random_state=0, min_novelty=distance)
+        .fit(Z)
+        .sample(20_000, random_state=0)
+        for distance in (0.0, 0.5)
+    )
+    for cluster in (0, 10):
+        spreads = [
+            X_new[np.abs(X_new - cluster).max(axis=1) < 5].std() for X_new in (free, careful)
+        ]
+        assert spreads[1] == pytest.approx(spreads[0], rel=0.1)
+
+
+def test_what_cannot_keep_its_distance_stays_where_it_was_drawn():
+    """Between evenly spaced codes, no place is farther than half of their distance."""
+    codes = np.linspace(0, 1, 2000)[:, None]
+    with pytest.warns(NearCopyWarning, match="% of the draws of KernelDensitySampler stay nearer"):
+        sampler = KernelDensitySampler(0.001, min_novelty=0.8).fit(codes)
+    assert sampler.too_near_ > 0.9
+    with pytest.warns(NearCopyWarning, match=r"^\d+ of 1000 of the draws"):
+        X_new = sampler.sample(1000, random_state=0)
+    inside = (X_new > 0) & (X_new < 1)
+    assert inside.mean() > 0.98 and 0.27 < X_new[inside].std() < 0.31
+
+
+def test_equal_codes_are_one_code():
+    Z = np.random.RandomState(0).standard_normal((300, 2))
+    once, thrice = (FromSorted(0.05).fit(codes) for codes in (Z, np.repeat(Z, 3, axis=0)))
+    assert once.novelty_ == pytest.approx(thrice.novelty_, abs=4 * once.novelty_error_)
+
+
+def test_a_sampler_that_needs_no_codes_holds_none():
+    Z = np.random.RandomState(0).standard_normal((10_000, 8))
+    sizes = [len(pickle.dumps(GaussianSampler(min_novelty=m).fit(Z))) for m in (0.0, 0.3)]
+    assert sizes[0] < 10_000 < Z.nbytes < sizes[1]
+
+
+# ------------------------------------------------------------------ densities, labels, sources
+
+
+def test_a_sampler_alone_goes_into_a_grid_search():
+    Z = np.random.RandomState(0).standard_normal((60, 20))
+    search = GridSearchCV(GaussianSampler(), {"shrinkage": [0.0, 0.9]}, cv=3).fit(Z)
+    assert search.best_params_ == {"shrinkage": 0.9}
+    best = search.best_estimator_
+    assert search.score(Z) == pytest.approx(best.score_samples(Z).mean())
+
+
+def test_score_is_there_if_the_density_is():
+    assert not hasattr(Copies(), "score") and not hasattr(Copies(), "score_samples")
+
+
+class Labelled(Copies):
+    """Draws the number of the label."""
+
+    _uses_labels = "optional"
+
+    def _sample(self, n_samples, rng, y=None):
+        codes = np.full((n_samples, 2), -1.0) if y is None else np.c_[y, y].astype(float)
+        return codes + 0.01 * rng.standard_normal(codes.shape)
+
+
+@pytest.fixture
+def labelled():
+    y = np.repeat([3, 7], [30, 10])
+    return Labelled().fit(np.random.RandomState(0).standard_normal((40, 2)), y)
+
+
+def test_base_draws_labels_in_their_proportions(labelled):
+    np.testing.assert_allclose(labelled.class_prior_, [0.75, 0.25])
+    drawn = np.rint(labelled.sample(4000, random_state=0)[:, 0])
+    assert np.mean(drawn == 3) == pytest.approx(0.75, abs=0.04)
+
+
+def test_base_hands_on_labels_in_their_order(labelled):
+    assert_array_equal(np.rint(labelled.sample(y=[7, 3, 7])[:, 0]), [7, 3, 7])
+    with pytest.raises(ValueError, match=r"Unknown label 4 in 'y'. Known classes: 3, 7"):
+        labelled.sample(y=4)
+
+
+def test_labels_that_are_optional_may_be_left_out(labelled):
+    Z = np.random.RandomState(0).standard_normal((40, 2))
+    labelled.fit(Z)
+    assert not hasattr(labelled, "classes_")
+    assert labelled.sample(3).max() < 0
+    with pytest.raises(ValueError, match=r"Labelled has no classes, got y=3. Fit it with y"):
+        labelled.sample(y=3)
+
+
+def test_labels_stay_with_the_rows_that_are_drawn_again():
+    class Careful(Labelled):
+        _uses_labels = True
+
+        def __init__(self, min_novelty=0.0):
+            self.min_novelty = min_novelty
+
+        def _sample(self, n_samples, rng, y=None):
+            return np.c_[y, y] + rng.standard_normal((n_samples, 2))
+
+    y = np.repeat([0, 50], 200)
+    Z = y[:, None] + np.random.RandomState(0).standard_normal((400, 2))
+    wanted = np.random.RandomState(1).choice([0, 50], 500)
+    sampler = Careful(min_novelty=0.5).fit(Z, y)
+    assert_array_equal(sampler.sample(y=wanted).mean(axis=1) > 25, wanted == 50)
+
+
+def test_sources_stay_with_the_rows_that_are_drawn_again():
+    class FromRows(FromSorted):
+        def _sample(self, n_samples, rng):
+            rows = rng.randint(len(self.codes_), size=n_samples)
+            noise = self.noise * rng.standard_normal((n_samples, 2))
+            return self.codes_[rows] + noise, {"row": rows, "noise": noise[:, 0]}
+
+    Z = np.random.RandomState(0).standard_normal((200, 2))
+    sampler = FromRows(0.05, min_novelty=0.3).fit(Z)
+    X_new, source = sampler.sample(300, random_state=0, return_source=True)
+    moved = X_new[:, 0] - sampler.codes_[source.row, 0]
+    np.testing.assert_allclose(moved, source.noise, atol=1e-6)
+
+
+def test_sources_of_a_sampler_without_are_refused(labelled):
+    with pytest.raises(ValueError, match="Draws of Labelled do not start from a training code"):
+        labelled.sample(3, return_source=True)

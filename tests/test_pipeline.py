@@ -23,11 +23,15 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from latentgen import (
     ConditionalSampler,
     ConvAutoencoder,
+    EnsembleSampler,
     FastHVRTSampler,
     GaussianSampler,
     LatentGenerativePipeline,
+    load_model,
     make_latent_pipeline,
+    save_model,
 )
+from latentgen.exceptions import NearCopyWarning
 
 # Of classes 0, 1 and 2.
 CLASS_SIZES = [6, 10, 4]
@@ -296,6 +300,243 @@ def test_fit_resample_needs_a_sampler_with_classes(unbalanced):
     message = r"class-conditional sampler .* got GaussianSampler. Wrap it: ConditionalSampler\("
     with pytest.raises(ValueError, match=message):
         chain().fit_resample(*unbalanced)
+
+
+# ------------------------------------------------------------------ sources
+
+
+def test_sources_are_rows_of_the_images(digits):
+    sampler = FastHVRTSampler(partition="fast", random_state=0)
+    pipeline = chain(sampler=sampler).fit(digits[0])
+    images, source = pipeline.sample(30, random_state=0, return_source=True)
+    expected = pipeline[-1].sample(30, random_state=0, return_source=True)[1]
+    assert_array_equal(source.row, expected.row)
+    assert_array_equal(images, pipeline.sample(30, random_state=0))
+
+
+def test_sources_are_of_the_class_asked_for(digits):
+    X, y = digits
+    inner = FastHVRTSampler(partition="fast", random_state=0)
+    pipeline = chain(sampler=ConditionalSampler(inner)).fit(X, y)
+    _, source = pipeline.sample(40, random_state=0, return_source=True)
+    assert_array_equal(y[source.row], source.label)
+
+
+@pytest.mark.parametrize("sampler", [GaussianSampler(), KernelDensity()])
+def test_sources_of_samplers_without_are_refused(sampler, digits):
+    pipeline = chain(sampler=sampler).fit(digits[0])
+    with pytest.raises(ValueError, match="Samplers that have one: FastHVRTSampler"):
+        pipeline.sample(2, return_source=True)
+
+
+# ------------------------------------------------------------------ hand-over
+
+
+class Knowing(ConvAutoencoder):
+    """Knows a quantizer and a prior, as a larger autoencoder does."""
+
+    def _fit_images(self, X, y, layout):
+        super()._fit_images(X, y, layout)
+        self.quantizer_ = ("of", len(X))
+        self.code_shape_ = (self.latent_dim_,)
+        Z = self.transform_for_prior(X)
+        self.prior_ = ConditionalSampler(GaussianSampler()).fit(Z, np.arange(len(X)) % 3)
+
+    def transform_for_prior(self, X):
+        return self._encode(X)
+
+
+class Without(ConvAutoencoder):
+    """Has no prior, whatever others have."""
+
+    @property
+    def prior_(self):
+        raise AttributeError("prior_")
+
+
+class Asking(GaussianSampler):
+    """Asks for all that an autoencoder knows."""
+
+    def _fit(self, Z, y, rng, code_shape=None, quantizer=None, decoder=None):
+        self.handed_ = code_shape, quantizer, decoder
+        super()._fit(Z, y, rng)
+
+
+class AskingStranger(BaseEstimator):
+    """No sampler of latentgen; asks for one thing."""
+
+    def fit(self, X, y=None, code_shape=None):
+        self.handed_ = (code_shape,)
+        self.width_ = X.shape[1]
+        return self
+
+    def sample(self, n_samples=1):
+        return np.zeros((n_samples, self.width_))
+
+
+@pytest.fixture
+def knowing():
+    return Knowing(**CONV.get_params())
+
+
+def test_a_sampler_gets_what_it_asks_for(knowing, digits):
+    pipeline = make_latent_pipeline(knowing, Asking()).fit(digits[0])
+    assert pipeline[-1].handed_ == ((3,), ("of", 200), knowing)
+    pipeline = make_latent_pipeline(knowing, AskingStranger()).fit(digits[0])
+    assert pipeline[-1].handed_ == ((3,),)
+
+
+@pytest.mark.parametrize("outer", [ConditionalSampler, EnsembleSampler])
+def test_samplers_of_samplers_pass_it_on(outer, knowing, digits):
+    pipeline = make_latent_pipeline(knowing, outer(Asking(shrinkage=0.1))).fit(*digits)
+    members = getattr(pipeline[-1], "samplers_", None) or pipeline[-1].estimators_
+    assert {member.handed_ for member in members} == {((3,), ("of", 200), knowing)}
+
+
+@pytest.mark.parametrize("step, shape", [(StandardScaler(), (3,)), (PCA(2), None)])
+def test_code_shape_is_handed_over_if_it_still_fits(step, shape, knowing, digits):
+    pipeline = make_latent_pipeline(knowing, step, Asking()).fit(digits[0])
+    assert pipeline[-1].handed_[0] == shape
+
+
+def test_partial_fit_hands_over_too(knowing, digits):
+    pipeline = make_latent_pipeline(knowing, Asking()).fit(digits[0])
+    pipeline[-1].handed_ = None
+    pipeline.partial_fit(digits[0], retrain=True)
+    assert pipeline[-1].handed_[0] == (3,)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_code_shape_follows_a_search_over_autoencoders(cached, knowing, digits, tmp_path):
+    pipeline = make_latent_pipeline(knowing, Asking(), memory=str(tmp_path) if cached else None)
+
+    def known(pipeline, X, y=None):
+        return float(pipeline[-1].handed_[0] == (pipeline[0].latent_dim,))
+
+    grid = {"autoencoder__latent_dim": [2, 4]}
+    search = GridSearchCV(pipeline, grid, scoring=known, cv=2).fit(digits[0])
+    assert_array_equal(search.cv_results_["mean_test_score"], 1.0)
+
+
+# ------------------------------------------------------------------ the autoencoder's own prior
+
+
+@pytest.fixture(scope="module")
+def with_prior(digits):
+    steps = [("autoencoder", Knowing(**CONV.get_params())), ("sampler", "prior")]
+    return LatentGenerativePipeline(steps).fit(*digits)
+
+
+def test_prior_of_the_autoencoder_is_the_sampler(with_prior, digits):
+    X, _ = digits
+    prior = with_prior[0].prior_
+    assert with_prior.sampler_.prior_ is prior and with_prior[-1] is with_prior.sampler_
+    assert with_prior.sampler_.novelty_ > 0.1
+    assert with_prior.sample(6, random_state=0).shape == (6, 1, 8, 8)
+    assert len(np.concatenate(list(with_prior.iter_sample(6, 4)))) == 6
+    Z = with_prior[0].transform(X)
+    assert_allclose(with_prior.score_samples(X), prior.score_samples(Z))
+    assert_allclose(with_prior.score(X), prior.score(Z))
+
+
+def test_prior_draws_by_its_own_labels(with_prior):
+    assert_array_equal(with_prior.classes_, [0, 1, 2])
+    assert with_prior.sample(4, y=2).shape == (4, 1, 8, 8)
+    with pytest.raises(ValueError, match="Unknown label 7"):
+        with_prior.sample(4, y=7)
+
+
+def test_prior_fills_up_classes(unbalanced):
+    X, y = unbalanced
+    pipeline = LatentGenerativePipeline(
+        [("autoencoder", Knowing(**CONV.get_params())), ("sampler", "prior")]
+    )
+    _, y_new = pipeline.fit_resample(X, y, random_state=0)
+    assert_array_equal(np.bincount(y_new), [10, 10, 10])
+
+
+def test_prior_that_copies_is_warned_of(digits):
+    class Copying(Knowing):
+        def _fit_images(self, X, y, layout):
+            super()._fit_images(X, y, layout)
+            sampler = FastHVRTSampler("bootstrap_noise", bandwidth=1e-3, partition="fast")
+            self.prior_ = sampler.fit(self._encode(X))
+
+    pipeline = make_latent_pipeline(Copying(**CONV.get_params()), GaussianSampler())
+    pipeline.set_params(sampler="prior")
+    with pytest.warns(NearCopyWarning, match="PriorSampler are near-copies"):
+        pipeline.fit(digits[0])
+    assert pipeline.sample(3, return_source=True)[1].row.min() >= 0
+
+
+def test_prior_survives_copies_and_other_parameters(with_prior, digits):
+    expected = with_prior.sample(5, random_state=0)
+    twin = clone(with_prior)
+    assert twin.steps[-1] == ("sampler", "prior")
+    with pytest.raises(NotFittedError):
+        twin.sample()
+    assert_array_equal(twin.fit(*digits).sample(5, random_state=0), expected)
+    assert_array_equal(deepcopy(with_prior).sample(5, random_state=0), expected)
+    twin.set_params(autoencoder__latent_dim=2).fit(*digits)
+    assert twin.sampler_.n_features_in_ == 2
+    other = twin.set_params(sampler=GaussianSampler()).fit(digits[0])
+    assert not hasattr(other, "classes_")
+
+
+def test_prior_is_shown_as_a_step(with_prior):
+    assert "<div>prior</div>" in with_prior._repr_html_()
+    assert "'prior'" in repr(with_prior)
+
+
+def test_prior_is_saved_and_loaded(digits, tmp_path):
+    pipeline = LatentGenerativePipeline(
+        [("autoencoder", clone(CONV).set_params(beta=1.0)), ("sampler", "prior")]
+    )
+    autoencoder = pipeline.steps[0][1]
+    if not hasattr(autoencoder.fit(digits[0]), "prior_"):
+        pytest.skip("no autoencoder of latentgen has a prior yet")
+    pipeline.fit(digits[0])
+    save_model(pipeline, tmp_path / "model.latentgen")
+    loaded = load_model(tmp_path / "model.latentgen")
+    assert_array_equal(loaded.sample(3, random_state=0), pipeline.sample(3, random_state=0))
+
+
+def test_autoencoder_without_a_prior_is_refused(digits):
+    pipeline = LatentGenerativePipeline(
+        [("autoencoder", Without(**CONV.get_params())), ("sampler", "prior")]
+    )
+    message = "needs an autoencoder with a fitted 'prior_', and this Without has none"
+    with pytest.raises(ValueError, match=message):
+        pipeline.fit(digits[0])
+
+
+def test_steps_before_a_prior_are_refused_before_the_training(knowing, digits):
+    pipeline = make_latent_pipeline(knowing, StandardScaler(), GaussianSampler())
+    pipeline.set_params(sampler="prior")
+    with pytest.raises(ValueError, match=r"step 'standardscaler' \(StandardScaler\) stands"):
+        pipeline.fit(digits[0])
+    assert not hasattr(knowing, "net_")
+
+
+def test_prior_cannot_take_in_images(with_prior, digits):
+    with pytest.raises(AttributeError, match="PriorSampler has none"):
+        with_prior.partial_fit(digits[0])
+
+
+# ------------------------------------------------------------------ a failing fit
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_failing_sampler_leaves_the_whole_pipeline(cached, digits, tmp_path):
+    X, _ = digits
+    pipeline = chain(StandardScaler(), memory=str(tmp_path) if cached else None).fit(X)
+    images, codes = pipeline.sample(5, random_state=0), pipeline[:-1].transform(X)
+    pipeline.set_params(autoencoder__random_state=7, sampler__shrinkage=2.0)
+    with pytest.raises(ValueError, match="'shrinkage' parameter"):
+        pipeline.fit(X[:50])
+    assert_array_equal(pipeline[:-1].transform(X), codes)
+    pipeline.set_params(sampler__shrinkage=0.0)
+    assert_array_equal(pipeline.sample(5, random_state=0), images)
 
 
 # ------------------------------------------------------------------ memory

@@ -9,6 +9,8 @@ from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from latentgen.inspection._tiles import as_image_batch, choose_rows, draw_blocks, take_rows
+from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._sampling import draw
 
 
 def _choose_real(X, y, classes, n_images, n_columns, random_state):
@@ -409,6 +411,183 @@ class ReconstructionDisplay:
             headings=None,
             row_labels=labels,
             captions=["MSE", *(f"{value:.4f}" for value in self.mse)] if show_mse else None,
+            ax=ax,
+            cmap=cmap,
+            needed_by=type(self).__name__,
+        )
+        self.figure_ = self.axes_.figure
+        return self
+
+
+class SourceDisplay:
+    """New images beside the training images they came from and beside their nearest ones.
+
+    Shows at a glance whether a generator copies: a copy looks like its nearest training image,
+    and a draw of a sampler that starts from training codes should differ from its source.
+
+    Make it with `from_estimator`; the constructor takes what that computed.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_images, C, H, W)
+        New images with pixels in [0, 1].
+    nearest : ndarray of shape (n_images, C, H, W)
+        The training image nearest to each.
+    sources : ndarray of shape (n_images, C, H, W), default=None
+        The training image whose code each started from; NaN where there is none.
+    distances : ndarray of shape (n_images,), default=None
+        Distance of each code to that of the nearest image, divided by the distance of that code
+        to its own nearest neighbor.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        Figure with the images.
+    axes_ : matplotlib Axes
+        Axes with the images.
+
+    See Also
+    --------
+    SampleGridDisplay : Generated images beside real ones.
+    latentgen.metrics.novelty : The same as a number.
+
+    Examples
+    --------
+    >>> from latentgen.datasets import load_digits_images
+    >>> from latentgen.inspection import SourceDisplay
+    >>> X = load_digits_images().data
+    >>> display = SourceDisplay(X[:4], X[4:8]).plot()
+    >>> display.sources is None
+    True
+    """
+
+    def __init__(self, images, nearest, sources=None, distances=None):
+        self.images = images
+        self.nearest = nearest
+        self.sources = sources
+        self.distances = distances
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X_train,
+        *,
+        y=None,
+        n_images=8,
+        random_state=0,
+        image_shape=None,
+        show_distances=True,
+        ax=None,
+        cmap="gray",
+    ):
+        """Draw images and find their sources and their nearest training images.
+
+        Parameters
+        ----------
+        estimator : LatentGenerativePipeline
+            Fitted to `X_train`. Nearest means nearest in the space of the codes that the sampler
+            draws. Where the sampler's draws do not start from training codes, no sources are
+            shown.
+        X_train : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            The **whole** training set, in the order of ``fit``.
+        y : label or array-like of shape (n_images,), default=None
+            Wanted classes, for a class-conditional sampler.
+        n_images : int, default=8
+            How many images to draw, at least 1; left at that or equal to ``len(y)`` when `y` is
+            an array.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the images.
+        image_shape : tuple of int, default=None
+            (C, H, W) of flat images. If None, the estimator's ``image_shape_``, else square
+            images of one channel.
+        show_distances : bool, default=True
+            Write under each image the distance of its code to the nearest one, divided by the
+            distance of that one to its own nearest neighbor: 0 is a copy.
+        ax : matplotlib Axes, default=None
+            Where to draw. If None, a new figure of fitting size.
+        cmap : str or Colormap, default='gray'
+            Colors of images with one channel.
+
+        Returns
+        -------
+        display : SourceDisplay
+            The display, already plotted.
+
+        Raises
+        ------
+        ValueError
+            If `n_images` is below 1, a source is not a row of `X_train`, or labels are unknown.
+        TypeError
+            If the estimator is not a pipeline with a sampler.
+        """
+        if not (hasattr(estimator, "sampler_") and hasattr(estimator, "sample")):
+            raise TypeError(
+                f"Expected a fitted LatentGenerativePipeline, got {type(estimator).__name__}. "
+                "Chain an autoencoder and a sampler with make_latent_pipeline, and fit it."
+            )
+        n_images = len(y) if np.ndim(y) else n_images
+        check_scalar(n_images, "n_images", Integral, min_val=1)
+        if image_shape is None:
+            image_shape = getattr(estimator, "image_shape_", None)
+        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+        arguments = {"y": y, "random_state": seed}
+        try:
+            X_new, source = estimator.sample(n_images, **arguments, return_source=True)
+        except ValueError as error:
+            if "Samplers that have one" not in str(error):
+                raise
+            X_new, source = estimator.sample(n_images, **arguments), None
+        # The codes of these images as they were drawn: encoding them again would move them.
+        codes = draw(estimator.sampler_, n_images, **arguments)
+        index = NeighborIndex(np.asarray(estimator[:-1].transform(X_train)))
+        distances, rows = index.query(codes)
+        images = as_image_batch(X_new, image_shape)
+
+        def training_images(rows):
+            if rows.max() >= len(X_train):
+                raise ValueError(
+                    f"An image came from training row {rows.max()}, but 'X_train' has "
+                    f"{len(X_train)} rows. Pass the images of 'fit', and those of 'partial_fit' "
+                    "after them."
+                )
+            found = as_image_batch(take_rows(X_train, np.maximum(rows, 0)), images.shape[1:])
+            return np.where((rows < 0)[:, None, None, None], np.float32(np.nan), found)
+
+        sources = None if source is None else training_images(source.row)
+        display = cls(images, training_images(rows), sources, distances / index.spacings(rows))
+        return display.plot(ax, show_distances=show_distances, cmap=cmap)
+
+    def plot(self, ax=None, *, show_distances=True, cmap="gray"):
+        """Draw the rows of images.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. If None, a new figure of fitting size.
+        show_distances : bool, default=True
+            Write the distances, if there are any, under the images.
+        cmap : str or Colormap, default='gray'
+            Colors of images with one channel.
+
+        Returns
+        -------
+        SourceDisplay
+            The display itself.
+        """
+        rows, labels = [self.images, self.nearest], ["new", "nearest"]
+        if self.sources is not None:
+            rows.insert(1, self.sources)
+            labels.insert(1, "source")
+        captions = None
+        if show_distances and self.distances is not None:
+            captions = ["novelty", *(f"{value:.2f}" for value in self.distances)]
+        self.axes_ = draw_blocks(
+            [np.stack(rows)],
+            headings=None,
+            row_labels=labels,
+            captions=captions,
             ax=ax,
             cmap=cmap,
             needed_by=type(self).__name__,

@@ -12,6 +12,7 @@ from latentgen.samplers._gaussian import GaussianSampler
 from latentgen.samplers._gaussian_mixture import GaussianMixtureSampler
 from latentgen.samplers._kernel_density import KernelDensitySampler
 from latentgen.samplers._local_gaussian import LocalGaussianSampler
+from latentgen.samplers._prior import PriorSampler
 
 _WITH_NETWORK = {"DiffusionSampler": "_diffusion", "NormalizingFlowSampler": "_normalizing_flow"}
 
@@ -25,6 +26,7 @@ __all__ = [
     "KernelDensitySampler",
     "LocalGaussianSampler",
     "NormalizingFlowSampler",
+    "PriorSampler",
 ]
 
 

@@ -48,10 +48,8 @@ def view(member, template):
     twin = object.__new__(type(member))
     # Not through __getstate__, which would rebuild a network.
     vars(twin).update(vars(member))
-    # TODO: the first three go when every sampler names what it reads.
-    for name in ("temperature", "n_steps", "n_importance", *template._read_at_draws):
-        if hasattr(template, name):
-            setattr(twin, name, getattr(template, name))
+    for name in template._read_at_draws:
+        setattr(twin, name, getattr(template, name))
     return twin
 
 

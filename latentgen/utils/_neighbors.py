@@ -82,3 +82,17 @@ class NeighborIndex:
             rows[query] = np.argsort(every, kind="stable")[: rows.shape[1]]
             distances[query] = every[rows[query]]
         return distances, rows
+
+    def spacings(self, rows):
+        """Distance of rows of the index to their nearest different row; nan if all are equal."""
+        if len(self.X) < 2 or not len(rows):
+            return np.full(len(rows), np.nan)
+        wanted, inverse = np.unique(rows, return_inverse=True)
+        distances = self.query(self.X[wanted], n_neighbors=2)[0][:, 1]
+        if np.any(equal := distances == 0):
+            different = NeighborIndex(np.unique(self.X, axis=0))
+            distances[equal] = np.nan
+            if len(different.X) > 1:
+                found = different.query(self.X[wanted[equal]], n_neighbors=2)
+                distances[equal] = found[0][:, 1]
+        return distances[inverse]

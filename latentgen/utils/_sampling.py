@@ -61,7 +61,7 @@ def as_wanted_labels(y, n_samples, classes, n_shown=20):
     return classes[np.array([index[label] for label in wanted.tolist()])[inverse]]
 
 
-def draw(estimator, n_samples, *, y=None, random_state=None):
+def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False):
     """Draw rows from a fitted estimator that has a method ``sample``.
 
     scikit-learn's density estimators differ from latentgen's samplers: they take no labels,
@@ -79,17 +79,22 @@ def draw(estimator, n_samples, *, y=None, random_state=None):
         Handed on to an estimator whose ``sample`` takes labels.
     random_state : int, RandomState instance or None, default=None
         The same integer gives the same rows.
+    return_source : bool, default=False
+        Handed on to an estimator whose ``sample`` takes it.
 
     Returns
     -------
     X_new : ndarray of shape (n_samples, n_features), dtype float32
+    source : Bunch
+        Only if `return_source`.
 
     Raises
     ------
     TypeError
         If the estimator has no method ``sample``.
     ValueError
-        If labels are passed to an estimator that takes none.
+        If labels are passed to an estimator that takes none, or sources are asked of one that
+        has none.
     """
     name = type(estimator).__name__
     if not hasattr(estimator, "sample"):
@@ -98,6 +103,16 @@ def draw(estimator, n_samples, *, y=None, random_state=None):
             "Use a sampler, for example FastHVRTSampler()."
         )
     parameters = signature(estimator.sample).parameters
+    if return_source:
+        if "return_source" not in parameters:
+            raise ValueError(
+                f"Draws of {name} have no source. Samplers that have one: FastHVRTSampler, "
+                "KernelDensitySampler, LocalGaussianSampler."
+            )
+        X_new, source = estimator.sample(
+            n_samples, y=y, random_state=random_state, return_source=True
+        )
+        return np.asarray(X_new, dtype=np.float32), source
     if "y" in parameters:
         return np.asarray(
             estimator.sample(n_samples, y=y, random_state=random_state), dtype=np.float32

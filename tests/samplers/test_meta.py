@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -280,3 +281,52 @@ def test_warnings_of_copies_name_the_line_of_the_user():
         with pytest.warns(UserWarning, match="near-copies") as caught:
             sampler.fit(Z, y)
         assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("outer", [ConditionalSampler, EnsembleSampler])
+def test_a_distance_inside_may_change_after_fit(outer):
+    rng = np.random.RandomState(0)
+    Z, y = rng.standard_normal((200, 2)), np.arange(200) % 2
+    sampler = outer(GaussianSampler(min_novelty=0.01)).fit(Z, y)
+    member = (getattr(sampler, "samplers_", None) or sampler.estimators_)[0]
+    free = sampler.sample(300, random_state=0)
+    careful = sampler.set_params(sampler__min_novelty=0.5).sample(300, random_state=0)
+    assert not np.allclose(free, careful)
+    assert member.min_novelty == 0.01
+
+
+@pytest.mark.parametrize("outer", [ConditionalSampler, EnsembleSampler])
+def test_sample_leaves_members_alone(outer):
+    rng = np.random.RandomState(0)
+    Z, y = rng.standard_normal((200, 2)), np.arange(200) % 2
+    sampler = (
+        outer(ConditionalSampler(GaussianSampler()))
+        if outer is EnsembleSampler
+        else outer(GaussianSampler())
+    )
+    sampler.fit(Z, y)
+    inner = "sampler__" * (2 if outer is EnsembleSampler else 1)
+    sampler.set_params(**{f"{inner}temperature": 0.0})
+    before = joblib.hash(sampler)
+    assert len(np.unique(sampler.sample(50, random_state=0), axis=0)) <= 10
+    assert joblib.hash(sampler) == before
+
+
+@pytest.mark.parametrize("outer", [ConditionalSampler, EnsembleSampler])
+def test_sources_are_rows_of_the_outer_fit(outer):
+    rng = np.random.RandomState(0)
+    Z, y = 100 * rng.standard_normal((60, 2)), rng.randint(2, size=60)
+    sampler = outer(KernelDensitySampler(0.01)).fit(Z[:40], y[:40])
+    sampler.partial_fit(Z[40:], y[40:])
+    X_new, source = sampler.sample(300, random_state=0, return_source=True)
+    np.testing.assert_allclose(X_new, Z[source.row], atol=0.1)
+    assert source.row.max() >= 40
+    if outer is ConditionalSampler:
+        np.testing.assert_array_equal(source.label, y[source.row])
+    else:
+        assert set(source.estimator) == set(range(5))
+
+
+def test_sources_of_members_without_are_refused(sampler):
+    with pytest.raises(ValueError, match="Draws of ConditionalSampler do not start from"):
+        sampler.sample(3, return_source=True)

@@ -238,6 +238,16 @@ def test_a_changed_partition_is_refused(fitted):
         deepcopy(fitted).set_params(partition=others[0]).partial_fit(make_codes(50))
 
 
+def test_a_changed_strategy_holds_from_the_next_codes_on(Z):
+    sampler = FastHVRTSampler(partition="fast", n_partitions=30, random_state=0).fit(Z[:1000])
+    sampler.set_params(strategy="bootstrap_noise")
+    source = sampler.sample(500, random_state=0, return_source=True)
+    assert np.all((source[0] - Z[source[1].row]).std(axis=0) > 0.12 * Z.std(axis=0))
+    X_new, source = sampler.partial_fit(Z[1000:]).sample(500, random_state=0, return_source=True)
+    # A tenth of the standard deviation of the cell; the default kernel moves codes further.
+    assert np.all((X_new - Z[source.row]).std(axis=0) < 0.12 * Z.std(axis=0))
+
+
 @pytest.mark.parametrize("partition", ["hvrt", "fast"])
 def test_depth_bounds_the_partitions(Z, partition):
     sampler = FastHVRTSampler(partition=partition, min_samples_leaf=5, max_depth=2, random_state=0)

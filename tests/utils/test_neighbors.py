@@ -90,3 +90,18 @@ def test_many_rows_are_not_copied(monkeypatch):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < index.nbytes / 2
+
+
+@pytest.mark.parametrize(
+    "X, expected",
+    [
+        ([[0.0], [0.0], [3.0]], [3.0, 3.0, 3.0]),
+        ([[1.0]], [np.nan]),
+        ([[1.0], [1.0]], [np.nan, np.nan]),
+        ([[0.0], [1.0], [5.0]], [1.0, 1.0, 4.0]),
+    ],
+)
+@both_ways
+def test_spacing_is_the_distance_to_the_nearest_different_row(X, expected, n_features):
+    index = np.pad(np.array(X), [(0, 0), (0, n_features - 1)])
+    assert_allclose(NeighborIndex(index).spacings(np.arange(len(X))), expected)
