@@ -44,8 +44,12 @@ for _ in range(30):
 # ends with a sigmoid, so it gives pixels and not logits. It draws new digits from 0 to 4 at once,
 # and fails on the others, which it has never seen.
 
-from latentgen import ConditionalSampler, LocalGaussianSampler, NetworkAutoencoder
-from latentgen import make_latent_pipeline
+from latentgen import (
+    ConditionalSampler,
+    LocalGaussianSampler,
+    NetworkAutoencoder,
+    make_latent_pipeline,
+)
 from latentgen.inspection import SampleGridDisplay
 
 frozen = NetworkAutoencoder(encoder, decoder, trainable=False, output="pixels")

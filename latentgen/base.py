@@ -50,8 +50,14 @@ __all__ = ["BaseAutoencoder", "BaseSampler"]
 _SCORE_VALUES = 2**22
 
 
-def _learns_on(autoencoder):
-    return hasattr(autoencoder, "_partial_fit_images")
+def _has(method):
+    """Check that an estimator has a method, and say why when it has not."""
+
+    def check(estimator):
+        getattr(estimator, method)
+        return True
+
+    return check
 
 
 class BaseAutoencoder(
@@ -121,7 +127,7 @@ class BaseAutoencoder(
             self._learn(self._fit_images, X, y, layout)
         return self
 
-    @available_if(_learns_on)
+    @available_if(_has("_partial_fit_images"))
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Go on learning from more images; the first call is ``fit`` with one pass.
@@ -280,16 +286,6 @@ class BaseAutoencoder(
         # Codes are float32 whatever the dtype of the pixels.
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _has(method):
-    """Check that a sampler has a method, and say why when it has not."""
-
-    def check(sampler):
-        getattr(sampler, method)
-        return True
-
-    return check
 
 
 class BaseSampler(BaseEstimator, metaclass=ABCMeta):

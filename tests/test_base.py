@@ -26,7 +26,7 @@ class Identity(BaseAutoencoder):
         self.image_shape = image_shape
 
     def _fit_images(self, X, y, layout):
-        self.latent_dim_ = X.shape[1]
+        self.code_shape_ = (X.shape[1],)
         self.seen_ = X
 
     def _encode(self, X):

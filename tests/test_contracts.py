@@ -27,8 +27,8 @@ from latentgen import (
     load_model,
     save_model,
 )
-from latentgen.training._net import TrainingNet
 from latentgen.exceptions import NearCopyWarning
+from latentgen.training._net import TrainingNet
 
 LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}
 DTYPES = ["uint8", "float32", "float64"]

@@ -20,6 +20,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EpochTimer
+from torch import nn
 
 import latentgen
 from latentgen import (
@@ -33,6 +34,7 @@ from latentgen import (
     KernelDensitySampler,
     LatentGenerativePipeline,
     LocalGaussianSampler,
+    NetworkAutoencoder,
     NormalizingFlowSampler,
     load_model,
     make_latent_pipeline,
@@ -98,6 +100,12 @@ def small_autoencoder():
 
 ESTIMATORS = {
     "ConvAutoencoder": lambda: ConvAutoencoder(4, beta=1.0, max_epochs=1, random_state=0),
+    "NetworkAutoencoder": lambda: NetworkAutoencoder(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 4)),
+        nn.Linear(4, 64),
+        max_epochs=1,
+        random_state=0,
+    ),
     "GaussianSampler": lambda: GaussianSampler(shrinkage=0.1),
     "GaussianMixtureSampler": lambda: GaussianMixtureSampler(2, bayesian=True, random_state=0),
     "KernelDensitySampler": lambda: KernelDensitySampler("silverman", kernel="cosine"),

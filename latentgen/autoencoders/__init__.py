@@ -4,6 +4,7 @@
 
 from latentgen.autoencoders._conv import ConvAutoencoder
 from latentgen.autoencoders._network import NetworkAutoencoder
+from latentgen.autoencoders._prior import NormalPrior
 from latentgen.autoencoders.regularizers import (
     EquivarianceRegularizer,
     FeatureAlignmentRegularizer,
@@ -25,5 +26,6 @@ __all__ = [
     "MaskedAutoencodingObjective",
     "NetworkAutoencoder",
     "NoiseAugmentedDecoding",
+    "NormalPrior",
     "ScaleEquivarianceRegularizer",
 ]

@@ -126,6 +126,8 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         Widths in use.
     code_shape_ : tuple of int
         Shape of a code before flattening: (latent_dim,), or (channels, height, width).
+    prior_ : NormalPrior
+        N(0, I) over codes, only with ``beta > 0``.
     device_ : str
         Device in use.
     image_shape_ : tuple of int

@@ -199,8 +199,6 @@ class DiffusionSampler(NetworkSampler):
         **NetworkSampler._parameter_constraints,
     }
 
-    _read_at_draws = ("n_steps", "n_importance", "temperature", "min_novelty")
-
     def __init__(
         self,
         code_shape=None,

@@ -164,10 +164,10 @@ def read_checkpoint(path, digests):
             f"'{path}' is not a checkpoint of latentgen, or is damaged: {error} {advice}"
         ) from error
     if version != _FORMAT_VERSION:
-        raise ValueError(f"'{path}' has format version {version!r}, not {_FORMAT_VERSION}. {advice}")
-    names = sorted(
-        name for name in {*before, *digests} if before.get(name) != digests.get(name)
-    )
+        raise ValueError(
+            f"'{path}' has format version {version!r}, not {_FORMAT_VERSION}. {advice}"
+        )
+    names = sorted(name for name in {*before, *digests} if before.get(name) != digests.get(name))
     if names:
         raise ValueError(
             f"The checkpoint '{path}' belongs to another training: {', '.join(names)} "

@@ -141,4 +141,3 @@ class TrainingNet(NeuralNet):
         for name, value in terms.items():
             value = value.detach() if isinstance(value, torch.Tensor) else value
             self._terms[prefix].setdefault(name, []).append(value)
-

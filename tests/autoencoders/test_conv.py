@@ -10,10 +10,11 @@ import pytest
 import torch
 from _estimators import CONV
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from latentgen import ConvAutoencoder
+from latentgen import ConvAutoencoder, LatentGenerativePipeline, load_model, save_model
 
 
 def conv(**params):
@@ -493,3 +494,28 @@ def test_a_reloaded_model_continues_training(digits):
     model = pickle.loads(pickle.dumps(conv(max_epochs=3).fit(X)))
     before = model.score(X)
     assert model.partial_fit(X).score(X) > before
+
+
+# ------------------------------------------------------------------ prior
+
+
+def test_a_variational_autoencoder_has_the_prior_it_is_trained_towards(fitted_vae):
+    Z = fitted_vae.prior_.sample(20_000, random_state=0)
+    assert_allclose(Z.mean(axis=0), 0, atol=5 / np.sqrt(20_000))
+    assert_allclose(np.cov(Z.T), np.eye(3), atol=0.05)
+    expected = multivariate_normal(np.zeros(3)).logpdf(Z[:50])
+    assert_allclose(fitted_vae.prior_.score_samples(Z[:50]), expected, rtol=1e-5)
+
+
+def test_a_plain_autoencoder_has_none(fitted_conv):
+    assert not hasattr(fitted_conv, "prior_")
+
+
+def test_the_prior_is_the_last_step_of_a_pipeline(digits, tmp_path):
+    steps = [("autoencoder", conv(beta=1.0)), ("sampler", "prior")]
+    pipeline = LatentGenerativePipeline(steps).fit(digits[0])
+    save_model(pipeline, tmp_path / "vae.latentgen")
+    X_new = pipeline.sample(5, random_state=0)
+    assert X_new.shape == (5, 1, 8, 8) and pipeline.sampler_.novelty_ > 0
+    loaded = load_model(tmp_path / "vae.latentgen")
+    assert_array_equal(loaded.sample(5, random_state=0), X_new)

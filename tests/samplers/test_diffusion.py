@@ -7,6 +7,7 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import nn
 
+from latentgen import ConvAutoencoder, make_latent_pipeline
 from latentgen.networks._denoisers import MLPDenoiser, TimeEmbedding, UNetDenoiser, _Attention
 from latentgen.networks._diffusion import VariationalDiffusion
 from latentgen.samplers import DiffusionSampler
@@ -381,6 +382,15 @@ def test_code_shape_auto_takes_what_is_handed_over(code_shape, handed, expected)
     assert sampler.code_shape_ == expected
     assert isinstance(sampler.net_.module_.denoiser, UNetDenoiser) == (expected is not None)
     assert sampler.partial_fit(Z).code_shape_ == expected
+
+
+@pytest.mark.parametrize(
+    "code_shape, expected", [("auto", (2, 2, 2)), (None, None), ((8, 1, 1), (8, 1, 1))]
+)
+def test_pipeline_hands_over_the_shape_of_maps(digits, code_shape, expected):
+    autoencoder = ConvAutoencoder(8, spatial_latent=True, channels=(4, 4), max_epochs=1)
+    model = make_latent_pipeline(autoencoder, small(code_shape=code_shape, max_epochs=1))
+    assert model.fit(digits[0][:40])[-1].code_shape_ == expected
 
 
 def test_maps_are_learned_as_maps():

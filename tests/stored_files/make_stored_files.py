@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from latentgen import (
     ConditionalSampler,
@@ -23,6 +24,7 @@ from latentgen import (
     GaussianSampler,
     KernelDensitySampler,
     LocalGaussianSampler,
+    NetworkAutoencoder,
     NormalizingFlowSampler,
     __version__,
     make_latent_pipeline,
@@ -40,6 +42,9 @@ CONV = {"channels": (4,), **TRAINING}
 IMAGE_MODELS = {
     "autoencoder": ConvAutoencoder(3, beta=1.0, **CONV),
     "regularized": ConvAutoencoder(3, regularizers=[MaskedAutoencodingObjective()], **CONV),
+    "network": NetworkAutoencoder(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), nn.Linear(3, 64), **TRAINING
+    ),
     "pipeline": make_latent_pipeline(
         ConvAutoencoder(3, **CONV), FastHVRTSampler(min_samples_leaf=9, random_state=0)
     ),

@@ -22,7 +22,11 @@ def draw_everything():
     x = torch.ones(4, 3, 5, 5)
     drawn = [p.detach().flatten() for module in modules for p in module.parameters()]
     drawn += [torch.rand(3), torch.randn(3), torch.randn_like(x), torch.rand_like(x)]
-    drawn += [torch.randperm(9).float(), torch.randint(9, (3,)).float(), torch.normal(0.0, 1.0, (3,))]
+    drawn += [
+        torch.randperm(9).float(),
+        torch.randint(9, (3,)).float(),
+        torch.normal(0.0, 1.0, (3,)),
+    ]
     drawn += [torch.bernoulli(torch.full((9,), 0.5)), torch.empty(3).exponential_()]
     drawn += [F.dropout(x, 0.5), F.dropout2d(x, 0.5), nn.Dropout(0.3)(x), nn.Dropout1d()(x[0])]
     return torch.cat([values.flatten() for values in drawn])

@@ -197,9 +197,7 @@ def test_max_seconds_ends_the_training_and_its_schedule(points):
 
 
 def test_a_training_that_is_shorter_than_max_seconds_is_the_same(points):
-    assert_array_equal(
-        weights(Line(max_seconds=1000).fit(*points)), weights(Line().fit(*points))
-    )
+    assert_array_equal(weights(Line(max_seconds=1000).fit(*points)), weights(Line().fit(*points)))
 
 
 def test_workers_give_the_same_batches(points):
@@ -215,9 +213,9 @@ def test_stages_freeze_what_does_not_learn(points):
         def on_batch_end(self, net, training=False, **kwargs):
             net.history.record_batch("offset", net.module_.offset.bias.item())
 
-    model = Line(
-        stages=stages, callbacks=[Watch()], max_epochs=2, lr_schedule="constant"
-    ).fit(*points)
+    model = Line(stages=stages, callbacks=[Watch()], max_epochs=2, lr_schedule="constant").fit(
+        *points
+    )
     offsets = np.concatenate(model.net_.history[:, "batches", :, "offset"])
     assert len(set(offsets[:10])) == 1 and len(set(offsets)) == 11
     assert [stage for *_, stage, _ in model.module.seen] == ["slope"] * 10 + ["all"] * 10
