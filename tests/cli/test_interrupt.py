@@ -75,3 +75,12 @@ def test_sample_keeps_the_older_images(model, tmp_path):
     arguments = ["sample", model, "-n", 10_000_000, "--output", "X.npy"]
     code, err = interrupt(arguments, appeared(tmp_path, ".X.*.npy"), tmp_path)
     check(code, err, tmp_path, {"X.npy": b"older"})
+
+
+def test_sweep_keeps_the_older_results(data, tmp_path):
+    older = {name: b"older" for name in ("results.csv", "sweep.png", "model.latentgen")}
+    for name, content in older.items():
+        (tmp_path / name).write_bytes(content)
+    arguments = ["sweep", data / "both.npz", "--param", "latent_dim=2", "-o", ".", *FOREVER]
+    code, err = interrupt(arguments, printed("Searching on"), tmp_path)
+    check(code, err, tmp_path, older)
