@@ -2,8 +2,8 @@
 
 For an autoencoder, a flow and a diffusion a process trains and writes what its model gives. The
 same again is killed (SIGKILL) after a random part of that time, and started anew with the same
-checkpoint, as often as wanted. Every start may be killed again, so that a training may be broken off
-several times.
+checkpoint, as often as wanted. Every start may be killed again, so that a training may be broken
+off several times.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause

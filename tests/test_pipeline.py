@@ -338,7 +338,6 @@ class Knowing(ConvAutoencoder):
     def _fit_images(self, X, y, layout):
         super()._fit_images(X, y, layout)
         self.quantizer_ = ("of", len(X))
-        self.code_shape_ = (self.latent_dim_,)
         Z = self.transform_for_prior(X)
         self.prior_ = ConditionalSampler(GaussianSampler()).fit(Z, np.arange(len(X)) % 3)
 

@@ -294,16 +294,11 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         check_is_fitted(self)
         return self._network_design["channels"]
 
-    @property
-    def prior_(self):
-        """N(0, I), which codes were trained towards, with ``beta > 0``."""
-        check_is_fitted(self)
-        if not self._network_design["variational"]:
-            raise AttributeError(
-                "ConvAutoencoder has a prior only with 'beta' above 0. Use a sampler, for example "
-                "FastHVRTSampler()."
-            )
-        return NormalPrior(self.latent_dim_)
+    def _train_on_images(self, X, y, layout, **how):
+        super()._train_on_images(X, y, layout, **how)
+        vars(self).pop("prior_", None)
+        if self.beta > 0:
+            self.prior_ = NormalPrior(int(self.latent_dim))
 
     def _make_module(self, **design):
         module = ConvAutoencoderNet(
