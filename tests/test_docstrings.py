@@ -95,6 +95,7 @@ DIFFERENT = {
     "shrinkage": "towards a sphere, or towards the pooled covariance",
     "batch_size": "a judge has one number that does not depend on the data",
     "image_shape": "a judge takes flat images as square without a word",
+    "latent_dim": "an autoencoder warns of large ones, a prior does not",
     "lr": "a judge has one schedule",
     "sigma": "the noise of each regularizer",
     "temperature": "what it multiplies in this density",
