@@ -529,8 +529,8 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             return (
                 f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
                 f"near-copies of training codes: nearer than {_NEAR_COPY} of the distance "
-                f"between codes there. Set 'min_novelty', for example to {_NEAR_COPY}, or choose "
-                "a smoother density."
+                "between codes there. Choose a smoother density, for example a larger bandwidth; "
+                "'min_novelty' helps where only some draws are near."
             )
         return ""
 
