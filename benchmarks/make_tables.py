@@ -200,7 +200,7 @@ def regularizers():
         if once["test_mse"].notna().any():
             shown = {title: _mean_and_range(once[key]) for key, title in about.items()}
             diagnostics.append({"autoencoder": model, "seeds": len(once)} | shown)
-        # Real images have no codes to standardise.
+        # Real images have no codes to standardize.
         keys = ["sampler", "standardized"]
         for (sampler, standardized), same in group.groupby(keys, sort=False, dropna=False):
             standardized = "" if pd.isna(standardized) else standardized

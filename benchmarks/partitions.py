@@ -148,11 +148,11 @@ class Cells:
         keep = np.sqrt(1 - bandwidth**2)
         Z_new = keep * self.Z[rows] + (1 - keep) * self.means[cells]
         for cell in np.unique(cells):
-            centred = self.Z[self.starts[cell] : self.stops[cell]] - self.means[cell]
+            centered = self.Z[self.starts[cell] : self.stops[cell]] - self.means[cell]
             drawn = np.flatnonzero(cells == cell)
             # A sum of the cell's rows with normal weights has the covariance of the cell.
-            weights = rng.standard_normal((len(drawn), len(centred)))
-            Z_new[drawn] += bandwidth * weights @ centred / np.sqrt(len(centred))
+            weights = rng.standard_normal((len(drawn), len(centered)))
+            Z_new[drawn] += bandwidth * weights @ centered / np.sqrt(len(centered))
         return Z_new.astype(np.float32)
 
     def epanechnikov(self, n_samples, seed):

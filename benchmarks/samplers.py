@@ -110,7 +110,11 @@ def dials(Z, seed):
         "Gaussian": ("Gaussian", "temperature", (0.5, 0.75, 1.0)),
         "GMM 10": ("GMM 10", "temperature", temperatures),
         "GMM 100": ("GMM 100", "temperature", temperatures),
-        "KDE": ("KDE 0.3 std", "bandwidth", [share * std for share in (0.1, 0.2, 0.3, 0.4, 0.6)]),
+        "KDE": (
+            "KDE 0.3 std",
+            "bandwidth",
+            [fraction * std for fraction in (0.1, 0.2, 0.3, 0.4, 0.6)],
+        ),
         "FastHVRT epanechnikov": (epanechnikov, "temperature", (0.3, 0.6, 1.0, 1.4, 1.8)),
         "FastHVRT local_gaussian": (hvrt_local, "bandwidth", (0.2, 0.4, 0.6, 0.8)),
         "FastHVRT epanechnikov, local": (
@@ -239,8 +243,8 @@ def part_dials(space, names):
             Z_new = fitted.set_params(**{knob: value}).sample(
                 len(space.rows), random_state=space.seed
             )
-            share = value / spread(space.Z) if line == "KDE" else value
-            yield line, {"knob": knob, "value": share, **space.measure(Z_new)}
+            fraction = value / spread(space.Z) if line == "KDE" else value
+            yield line, {"knob": knob, "value": fraction, **space.measure(Z_new)}
 
 
 def part_warm_start(space, names):

@@ -41,9 +41,9 @@ def make_images(n_samples, image_shape=(1, 28, 28), seed=0):
     rng = np.random.default_rng(seed)
     channels, height, width = image_shape
     rows, columns = np.mgrid[:height, :width]
-    centre = rng.uniform(0.25, 0.75, (2, n_samples, channels, 1, 1)) * min(height, width)
+    center = rng.uniform(0.25, 0.75, (2, n_samples, channels, 1, 1)) * min(height, width)
     radius = rng.uniform(2, 6, (n_samples, channels, 1, 1))
-    distance = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2
+    distance = (rows - center[0]) ** 2 + (columns - center[1]) ** 2
     return (255 * np.exp(-distance / (2 * radius**2))).astype(np.uint8)
 
 

@@ -121,7 +121,7 @@ def cost(edges, place):
 
 
 def place_rooms(floors, edges):
-    """Centre of each room, by changing one floor after the other for the better."""
+    """Center of each room, by changing one floor after the other for the better."""
     n_floors = 1 + max(floors.values())
     rows = [[part for part in floors if floors[part] == i] for i in range(n_floors)]
     n_columns = max(COLUMNS, max(map(len, rows)))

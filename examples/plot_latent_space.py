@@ -36,7 +36,7 @@ generator = make_latent_pipeline(plain, LocalGaussianSampler(random_state=0)).fi
 # --------------------------------
 #
 # One Gaussian has the right spread and puts many draws where no code is; noise that follows the
-# neighbourhood stays inside. What overlaps in two principal components of 32 may be far apart.
+# neighborhood stays inside. What overlaps in two principal components of 32 may be far apart.
 
 Z = plain.transform(X_train)
 pca = PCA(2).fit(Z)

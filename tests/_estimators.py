@@ -94,7 +94,7 @@ OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
 
 ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
 
-# What is no part of latentgen: written as CONTRIBUTING.md tells it, and functions.
+# What is not part of latentgen: written as CONTRIBUTING.md tells it, and functions.
 NEWCOMERS = [DenseAutoencoder, InterpolatingSampler, dense_decoder, dense_encoder]
 
 

@@ -11,7 +11,7 @@ from latentgen.base import BaseSampler
 
 
 class InterpolatingSampler(BaseSampler):
-    """Points between a code and one of its nearest neighbours (SMOTE, Chawla et al. 2002)."""
+    """Points between a code and one of its nearest neighbors (SMOTE, Chawla et al. 2002)."""
 
     _parameter_constraints: dict = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],

@@ -300,7 +300,7 @@ def test_score_is_there_if_the_density_is():
     assert not hasattr(Copies(), "score") and not hasattr(Copies(), "score_samples")
 
 
-class Labelled(Copies):
+class Labeled(Copies):
     """Draws the number of the label."""
 
     _uses_labels = "optional"
@@ -311,34 +311,34 @@ class Labelled(Copies):
 
 
 @pytest.fixture
-def labelled():
+def labeled():
     y = np.repeat([3, 7], [30, 10])
-    return Labelled().fit(np.random.RandomState(0).standard_normal((40, 2)), y)
+    return Labeled().fit(np.random.RandomState(0).standard_normal((40, 2)), y)
 
 
-def test_base_draws_labels_in_their_proportions(labelled):
-    np.testing.assert_allclose(labelled.class_prior_, [0.75, 0.25])
-    drawn = np.rint(labelled.sample(4000, random_state=0)[:, 0])
+def test_base_draws_labels_in_their_proportions(labeled):
+    np.testing.assert_allclose(labeled.class_prior_, [0.75, 0.25])
+    drawn = np.rint(labeled.sample(4000, random_state=0)[:, 0])
     assert np.mean(drawn == 3) == pytest.approx(0.75, abs=0.04)
 
 
-def test_base_hands_on_labels_in_their_order(labelled):
-    assert_array_equal(np.rint(labelled.sample(y=[7, 3, 7])[:, 0]), [7, 3, 7])
+def test_base_hands_on_labels_in_their_order(labeled):
+    assert_array_equal(np.rint(labeled.sample(y=[7, 3, 7])[:, 0]), [7, 3, 7])
     with pytest.raises(ValueError, match=r"Unknown label 4 in 'y'. Known classes: 3, 7"):
-        labelled.sample(y=4)
+        labeled.sample(y=4)
 
 
-def test_labels_that_are_optional_may_be_left_out(labelled):
+def test_labels_that_are_optional_may_be_left_out(labeled):
     Z = np.random.RandomState(0).standard_normal((40, 2))
-    labelled.fit(Z)
-    assert not hasattr(labelled, "classes_")
-    assert labelled.sample(3).max() < 0
-    with pytest.raises(ValueError, match=r"Labelled has no classes, got y=3. Fit it with y"):
-        labelled.sample(y=3)
+    labeled.fit(Z)
+    assert not hasattr(labeled, "classes_")
+    assert labeled.sample(3).max() < 0
+    with pytest.raises(ValueError, match=r"Labeled has no classes, got y=3. Fit it with y"):
+        labeled.sample(y=3)
 
 
 def test_labels_stay_with_the_rows_that_are_drawn_again():
-    class Careful(Labelled):
+    class Careful(Labeled):
         _uses_labels = True
 
         def __init__(self, min_novelty=0.0):
@@ -368,6 +368,6 @@ def test_sources_stay_with_the_rows_that_are_drawn_again():
     np.testing.assert_allclose(moved, source.noise, atol=1e-6)
 
 
-def test_sources_of_a_sampler_without_are_refused(labelled):
-    with pytest.raises(ValueError, match="Draws of Labelled do not start from a training code"):
-        labelled.sample(3, return_source=True)
+def test_sources_of_a_sampler_without_are_refused(labeled):
+    with pytest.raises(ValueError, match="Draws of Labeled do not start from a training code"):
+        labeled.sample(3, return_source=True)

@@ -663,7 +663,7 @@ def test_partial_fit_begins_like_fit(growing, codes):
 
 
 def test_partial_fit_takes_in_new_codes(growing, codes):
-    """Codes of another region are drawn afterwards, in about their share."""
+    """Codes of another region are drawn afterwards, as often as there are of them."""
     if "max_epochs" in growing.get_params(deep=False):
         pytest.skip("one epoch moves the density of a network only a little")
     Z, y = codes

@@ -463,10 +463,10 @@ def test_every_flipped_byte_is_refused_or_harmless(saved, digits, autoencoder):
             np.testing.assert_array_equal(loaded.transform(digits[0][:2]), expected)
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_truncated_file_is_refused(share, saved):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.999])
+def test_truncated_file_is_refused(fraction, saved):
     content = saved.read_bytes()
-    saved.write_bytes(content[: int(share * len(content))])
+    saved.write_bytes(content[: int(fraction * len(content))])
     with pytest.raises(ValueError, match="was not written to its end"):
         load_model(saved)
 

@@ -613,7 +613,7 @@ def test_steps_may_be_passed_through(nothing, digits):
     assert_array_equal(pipeline.reconstruct(X), pipeline[0].reconstruct(X))
 
 
-def test_codes_can_be_standardised_before_the_sampler(digits):
+def test_codes_can_be_standardized_before_the_sampler(digits):
     X, _ = digits
     pipeline = chain(StandardScaler()).fit(X)
     Z = pipeline[:-1].transform(X)

@@ -266,7 +266,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         Raises
         ------
         ValueError
-            If the codes are no maps, or maps with another number of channels.
+            If the codes are not maps, or are maps with another number of channels.
         """
         check_is_fitted(self)
         Z = check_array(Z, dtype=np.float32, allow_nd=True, ensure_2d=False, estimator=self)

@@ -135,7 +135,7 @@ def _fit_arguments(parser):
         "--strategy", default="epanechnikov", help="of FastHVRTSampler (epanechnikov)"
     )
     parser.add_argument(
-        "--min-samples-leaf", type=_positive, help="least images per partition (automatic)"
+        "--min-samples-leaf", type=_positive, help="least images per cell (automatic)"
     )
 
 

@@ -51,7 +51,7 @@ _MNIST_DESCR = """MNIST handwritten digits
 
 60 000 training and 10 000 test images of 28 x 28 gray pixels, bytes in [0, 255], ten classes.
 Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document
-recognition", Proceedings of the IEEE 86(11), 1998. Licence: CC BY-SA 3.0.
+recognition", Proceedings of the IEEE 86(11), 1998. License: CC BY-SA 3.0.
 """
 
 _CIFAR10_BINARY = "cifar-10-binary.tar.gz"
@@ -185,8 +185,8 @@ def _parse_idx(content, name, n_dimensions):
     magic = bytes([0, 0, 8, n_dimensions])
     if content[:4] != magic:
         raise ValueError(
-            f"'{name}' is no IDX file of {n_dimensions}-dimensional bytes: expected it to start "
-            f"with {magic.hex()}, got {content[:4].hex()}."
+            f"'{name}' is not an IDX file of {n_dimensions}-dimensional bytes: expected it to "
+            f"start with {magic.hex()}, got {content[:4].hex()}."
         )
     offset = 4 + 4 * n_dimensions
     shape = tuple(int(size) for size in np.frombuffer(content[4:offset], ">u4"))

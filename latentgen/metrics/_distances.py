@@ -83,7 +83,7 @@ def frechet_distance(X_real, X_generated):
 
     With factors :math:`\\Sigma = R^T R` the last trace is the sum of the singular values of
     :math:`R_r R_g^T`, so that no square root of a nearly singular product is taken. The factors
-    come from QR decompositions of the centred rows, block by block, or are the centred rows
+    come from QR decompositions of the centered rows, block by block, or are the centered rows
     themselves where there are fewer rows than columns. The time is
     O(n d min(n, d) + min(n, d)^3).
 
@@ -195,9 +195,9 @@ def kernel_distance(X_real, X_generated):
               + \\frac{4}{nm} C,
 
     where V are the variances of the witness function over each distribution and A, B, C the mean
-    squares of the doubly centred kernel within and between the two. Each of the five is replaced
+    squares of the doubly centered kernel within and between the two. Each of the five is replaced
     by its unbiased estimate from the same kernel values (A and B as in [3]_, equation 5); the
-    share of the witness function is set to 0 where its estimate is negative, which makes the
+    part of the witness function is set to 0 where its estimate is negative, which makes the
     error too large, never too small, when the distributions are nearly equal (by 1.2 to 1.5 times
     in simulations). [4]_ gives the case n = m. Unlike the spread over random subsets that is often
     printed beside KID, this is the error of the value itself.
@@ -235,27 +235,27 @@ def kernel_distance(X_real, X_generated):
         x_sums.sum() / (n * (n - 1)) + y_sums.sum() / (m * (m - 1)) - 2 * xy_sums.sum() / (n * m)
     )
 
-    centred_x = _centred_mean_square(x_sums, x_squares)
-    centred_y = _centred_mean_square(y_sums, y_squares)
-    centred_xy = xy_squares - xy_sums @ xy_sums / m - yx_sums @ yx_sums / n
-    centred_xy = max((centred_xy + xy_sums.sum() ** 2 / (n * m)) / ((n - 1) * (m - 1)), 0)
-    # Dividing by n - 2 makes a row's own share of its mean exactly one; what the finite sums
+    centered_x = _centered_mean_square(x_sums, x_squares)
+    centered_y = _centered_mean_square(y_sums, y_squares)
+    centered_xy = xy_squares - xy_sums @ xy_sums / m - yx_sums @ yx_sums / n
+    centered_xy = max((centered_xy + xy_sums.sum() ** 2 / (n * m)) / ((n - 1) * (m - 1)), 0)
+    # Dividing by n - 2 makes a row's own part of its mean exactly one; what the finite sums
     # add to the variance of the witness function is then known and taken off.
     witness_x = np.var(x_sums / (n - 2) - xy_sums / m, ddof=1)
-    witness_x -= centred_x / (n - 2) + centred_xy / m
+    witness_x -= centered_x / (n - 2) + centered_xy / m
     witness_y = np.var(y_sums / (m - 2) - yx_sums / n, ddof=1)
-    witness_y -= centred_y / (m - 2) + centred_xy / n
+    witness_y -= centered_y / (m - 2) + centered_xy / n
     variance = (
         max(4 * witness_x / n + 4 * witness_y / m, 0)
-        + 2 * centred_x / (n * (n - 1))
-        + 2 * centred_y / (m * (m - 1))
-        + 4 * centred_xy / (n * m)
+        + 2 * centered_x / (n * (n - 1))
+        + 2 * centered_y / (m * (m - 1))
+        + 4 * centered_xy / (n * m)
     )
     return float(distance), float(np.sqrt(variance))
 
 
-def _centred_mean_square(row_sums, squares):
-    """Unbiased mean square of the doubly centred kernel, at least 0."""
+def _centered_mean_square(row_sums, squares):
+    """Unbiased mean square of the doubly centered kernel, at least 0."""
     n, total = len(row_sums), row_sums.sum()
     value = squares + total**2 / ((n - 1) * (n - 2)) - 2 * row_sums @ row_sums / (n - 2)
     return max(value / (n * (n - 3)), 0)

@@ -53,7 +53,7 @@ class Partition:
         raise NotImplementedError
 
     def _cut(self, fitted, cell, codes, n_cells, min_samples_leaf, rng):
-        """Cut the codes of one cell; as ``_fit``, or ids of None if there is no cut."""
+        """Cut the codes of one cell; as ``_fit``, or ids of None where nothing is cut."""
         raise NotImplementedError
 
     def fit(self, codes, mean, scale, rng):

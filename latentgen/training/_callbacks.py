@@ -44,7 +44,7 @@ class CountSteps(callbacks.Callback):
 
 
 class CheckLoss(callbacks.Callback):
-    """Stop with an error when the loss is not finite any more."""
+    """Stop with an error when the loss is no longer finite."""
 
     def on_batch_end(self, net, training=False, **kwargs):
         prefix = "train" if training else "valid"

@@ -29,8 +29,8 @@ class NeighborIndex:
         self.X = X
         # Products cancel digits of what lies far from zero. A mean would follow a single far row.
         sample = X[:: -(-len(X) // _ROWS_OF_MEDIAN)]
-        self._centre = np.median(sample, axis=0).astype(np.float64)
-        self._tree = KDTree(X - self._centre) if X.shape[1] <= _TREE_FEATURES else None
+        self._center = np.median(sample, axis=0).astype(np.float64)
+        self._tree = KDTree(X - self._center) if X.shape[1] <= _TREE_FEATURES else None
 
     def query(self, X, *, n_neighbors=1):
         """Distances to the nearest rows, and these rows.
@@ -48,7 +48,7 @@ class NeighborIndex:
         rows : ndarray of the same shape, dtype int64
             Any of equally near rows.
         """
-        X = X - self._centre
+        X = X - self._center
         if self._tree is not None:
             distances, rows = self._tree.query(X, k=n_neighbors)
         else:
@@ -58,7 +58,7 @@ class NeighborIndex:
     def _search_blocks(self, X, n_neighbors):
         distances, rows = np.empty((len(X), 0)), np.empty((len(X), 0), dtype=np.int64)
         for block in gen_batches(len(self.X), _BLOCK_ROWS):
-            found = self._search(self.X[block] - self._centre, X, n_neighbors)
+            found = self._search(self.X[block] - self._center, X, n_neighbors)
             distances = np.append(distances, found[0], axis=1)
             rows = np.append(rows, found[1] + block.start, axis=1)
             order = np.argsort(distances, axis=1, kind="stable")[:, :n_neighbors]

@@ -161,8 +161,8 @@ def test_idx_round_trip(shape, seed):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (idx_bytes(LABELS), r"'f.gz' is no IDX file .* expected it to start with 00000803, got 0"),
-        (b"", "'f.gz' is no IDX file"),
+        (idx_bytes(LABELS), r"'f.gz' is not an IDX file .* to start with 00000803, got 0"),
+        (b"", "'f.gz' is not an IDX file"),
         (idx_bytes(IMAGES)[:-1], r"'f.gz' is truncated or damaged: expected 2368 bytes"),
         (idx_bytes(IMAGES) + b"0", r"'f.gz' is truncated or damaged: .* got 2369"),
         (idx_bytes(IMAGES)[:12], r"'f.gz' is truncated or damaged"),

@@ -27,7 +27,7 @@ def gray(value, size=(5, 7)):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes, nested and upper-case files, and files that are no images."""
+    """Two classes, nested and upper-case files, and files that are not images."""
     path = tmp_path / "images"
     save(path / "dogs" / "b.PNG", gray(20))
     save(path / "dogs" / "a.png", gray(10))

@@ -394,7 +394,7 @@ def test_pipeline_hands_over_the_shape_of_maps(digits, code_shape, expected):
 
 
 def test_maps_are_learned_as_maps():
-    # Neighbours in the map are equal: flat rows of 16 with a strong structure.
+    # Neighbors in the map are equal: flat rows of 16 with a strong structure.
     coarse = np.random.RandomState(0).standard_normal((200, 1, 2, 2))
     Z = coarse.repeat(2, axis=2).repeat(2, axis=3).reshape(200, 16)
     sampler = small(code_shape=(1, 4, 4), max_epochs=9, batch_size=25, lr=0.02).fit(Z)

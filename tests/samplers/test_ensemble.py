@@ -75,7 +75,7 @@ def test_members_see_bootstrap_samples_of_their_own():
     numbered = np.arange(1000.0)[:, None]
     first, second = EnsembleSampler(Constant(), 2, random_state=0).fit(numbered).estimators_
     for member in (first, second):
-        # A share of 1 / e of the rows is missing, with a standard deviation of 0.0098.
+        # A fraction of 1 / e of the rows is missing, with a standard deviation of 0.0098.
         assert len(member.rows_) == 1000
         assert abs(len(np.unique(member.rows_)) / 1000 - (1 - np.exp(-1))) < 0.05
     assert not np.array_equal(np.sort(first.rows_), np.sort(second.rows_))

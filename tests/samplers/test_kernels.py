@@ -42,7 +42,7 @@ def draw(name, fitted, n_samples=5000, seed=0, temperature=1.0):
 
 
 def reference(name, codes, bandwidth):
-    """Centre and covariance of the kernel on each code, one after the other."""
+    """Center and covariance of the kernel on each code, one after the other."""
     codes = codes.astype(np.float64)
     centers, covariances = [], []
     for code, cell in zip(codes, CELLS, strict=True):

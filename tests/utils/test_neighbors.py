@@ -22,7 +22,7 @@ def codes(n_samples, seed=0, n_features=4):
 
 @both_ways
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
-@pytest.mark.parametrize("offset", [0, 1e4], ids=["centred", "far from zero"])
+@pytest.mark.parametrize("offset", [0, 1e4], ids=["centered", "far from zero"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_nearest_rows_agree_with_brute_force(n_features, dtype, offset, unit):
     index, X = (

@@ -25,7 +25,7 @@ _NOISE = 0.3
 class HOG(nn.Module):
     """Histograms of oriented gradients (Dalal and Triggs 2005), one per cell.
 
-    Eight orientations in [0, pi), linear weights between neighbours, each histogram of unit
+    Eight orientations in [0, pi), linear weights between neighbors, each histogram of unit
     length and zero where nothing is to be seen.
 
     Parameters
@@ -39,9 +39,9 @@ class HOG(nn.Module):
         self.cell = cell
 
     def forward(self, x):
-        grey = F.pad(x.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        dx = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
-        dy = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
+        gray = F.pad(x.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+        dx = gray[..., 1:-1, 2:] - gray[..., 1:-1, :-2]
+        dy = gray[..., 2:, 1:-1] - gray[..., :-2, 1:-1]
         position = torch.atan2(dy, dx) % math.pi / math.pi * _N_ORIENTATIONS
         centres = torch.arange(_N_ORIENTATIONS, device=x.device).view(-1, 1, 1)
         distance = (position - centres).abs()

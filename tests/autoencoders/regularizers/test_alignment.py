@@ -34,7 +34,7 @@ def test_alignment_costs_nothing_where_codes_are_the_features():
 
 
 @pytest.mark.parametrize("margins, expected", [((0, 0), (0.2, 0.4)), ((0.15, 0.1), (0.125, 0.35))])
-def test_alignment_margins_are_honoured(margins, expected):
+def test_alignment_margins_are_honored(margins, expected):
     # Two positions: one code agrees with its feature, the other has a cosine of 0.6 to it.
     features = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]).view(1, 2, 1, 2)
     projected = torch.tensor([[[1.0, 0.8], [0.0, 0.6]]]).view(1, 2, 1, 2)
