@@ -103,9 +103,12 @@ def evaluate(args):
         X_train, y_train = load_data(args.train_data, args.train_labels, args)
     for name, images in [("--data", X), ("--train-data", X_train)]:
         if images is not None and np.prod(images.shape[1:]) != np.prod(model.image_shape_):
+            channels, height, width = model.image_shape_
+            gray = " --gray" if channels == 1 else ""
             raise ValueError(
                 f"{name} has images of shape {images.shape[1:]}, but the model makes images of "
-                f"shape {model.image_shape_}."
+                f"shape {model.image_shape_}. A folder is read as such images with "
+                f"--image-size {height} {width}{gray}."
             )
     features = None
     if y_train is not None:
@@ -127,9 +130,9 @@ def evaluate(args):
     )
     print_report(report)
     print(f"\nDrawn: {report['n_generated']} images. Reference: {report['reference']}.")
-    print(
-        f"FID and KID compare {report['feature_extractor']}. Novelty: 1 is unseen real, 0 a copy."
-    )
+    print(f"FID and KID compare {report['feature_extractor']}.")
+    if X_train is not None:
+        print("Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy.")
     if args.json:
         save_json(report, args.json)
 
@@ -185,7 +188,7 @@ def _load_generator(args):
         )
     if not hasattr(model, "image_shape_"):
         raise ValueError(
-            f"'{args.model}' makes no images: its first step must be a fitted autoencoder, got "
+            f"'{args.model}' cannot make images: its first step must be a fitted autoencoder, got "
             f"{type(model.steps[0][1]).__name__}."
         )
     return model

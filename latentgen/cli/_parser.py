@@ -68,7 +68,7 @@ def main(argv=None):
     """
     args = _make_parser().parse_args(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_each_warning_once()
         try:
             resolve_name(args.function)(args)
         except KeyboardInterrupt:
@@ -82,8 +82,20 @@ def main(argv=None):
     return 0
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    print(f"latentgen: warning: {_one_line(message)}", file=sys.stderr)
+def _show_each_warning_once():
+    """Make a function that prints a warning, unless it has printed the same text before.
+
+    A search fits and judges many candidates, which mostly have the same thing to say.
+    """
+    shown = set()
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        text = _one_line(message)
+        if text not in shown:
+            shown.add(text)
+            print(f"latentgen: warning: {text}", file=sys.stderr)
+
+    return show
 
 
 def _one_line(error):
@@ -238,7 +250,7 @@ real digits), sweep.png, report.json and model.latentgen.
 
 examples:
   latentgen demo
-  latentgen demo --output /tmp/demo --n-jobs 2
+  latentgen demo --output my-demo --n-jobs 2
 """,
     ),
     Command(

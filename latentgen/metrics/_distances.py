@@ -11,11 +11,19 @@ from sklearn.utils import check_array
 _BLOCK_VALUES = 2**22
 
 
-def check_pair(X_real, X_generated, *, min_samples=1, names=("X_real", "X_generated")):
+def check_pair(
+    X_real, X_generated, *, min_samples=1, names=("X_real", "X_generated"), needed_by=None
+):
     """Check two sets of rows that must have equally many columns."""
     checked = [
-        check_array(X, dtype=[np.float64, np.float32], ensure_min_samples=min_samples, input_name=n)
-        for X, n in zip((X_real, X_generated), names, strict=True)
+        check_array(
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=min_samples,
+            input_name=name,
+            estimator=needed_by,
+        )
+        for X, name in zip((X_real, X_generated), names, strict=True)
     ]
     if checked[0].shape[1] != checked[1].shape[1]:
         raise ValueError(
@@ -102,7 +110,9 @@ def frechet_distance(X_real, X_generated):
     >>> round(frechet_distance(X_real, X_real + 1), 6)
     8.0
     """
-    X_real, X_generated = check_pair(X_real, X_generated, min_samples=2)
+    X_real, X_generated = check_pair(
+        X_real, X_generated, min_samples=2, needed_by="frechet_distance"
+    )
     n_samples, n_features = min(len(X_real), len(X_generated)), X_real.shape[1]
     if n_samples <= n_features:
         warnings.warn(
@@ -225,7 +235,9 @@ def kernel_distance(X_real, X_generated):
     >>> abs(distance) < 3 * standard_error
     True
     """
-    X_real, X_generated = check_pair(X_real, X_generated, min_samples=4)
+    X_real, X_generated = check_pair(
+        X_real, X_generated, min_samples=4, needed_by="kernel_distance"
+    )
     X, Y = X_real.astype(np.float64), X_generated.astype(np.float64)
     n, m = len(X), len(Y)
     x_sums, x_squares = _within_sums(X)

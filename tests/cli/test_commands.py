@@ -51,7 +51,8 @@ def run_fit(data, tmp_path, *arguments):
         ),
         ("sample {model} --grid {tmp}/no/g.png", "there is no folder '{tmp}/no'"),
         ("sample {data}/sampler.latentgen --grid {tmp}/g.png", "holds a GaussianSampler, but"),
-        ("evaluate {model} --data {data}/wide.npy", "shape (1, 8, 9), but the model makes"),
+        ("evaluate {model} --data {data}/wide.npy", "(1, 8, 9), but the model makes images of"),
+        ("evaluate {model} --data {data}/wide.npy", "with --image-size 8 8 --gray"),
         (
             "evaluate {model} --data {data}/X.npy --labels {data}/short.npy",
             "labels of shape (5,) for 180 images",
@@ -228,6 +229,9 @@ def test_sweep_says_when_every_candidate_copies(data, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "No candidate qualifies; fewest near-copies: " in printed.out
     assert "latentgen: warning: No candidate qualifies: expected at most 5.0%" in printed.err
+    warned = printed.err.splitlines()
+    assert any("near-copies of training codes" in line for line in warned)
+    assert len(warned) == len(set(warned))
 
 
 @pytest.mark.parametrize("labels", [[], ["--unconditional"]])

@@ -155,8 +155,18 @@ def test_kernel_distance_ignores_rotations_and_order_of_sets(seed):
 @pytest.mark.parametrize(
     "function, X, Y, message",
     [
-        (frechet_distance, np.ones((1, 2)), np.ones((5, 2)), "minimum of 2 is required"),
-        (kernel_distance, np.ones((3, 2)), np.ones((5, 2)), "minimum of 4 is required"),
+        (
+            frechet_distance,
+            np.ones((1, 2)),
+            np.ones((5, 2)),
+            "minimum of 2 is required by frechet_distance",
+        ),
+        (
+            kernel_distance,
+            np.ones((3, 2)),
+            np.ones((5, 2)),
+            "minimum of 4 is required by kernel_distance",
+        ),
         (frechet_distance, np.ones((5, 2)), np.ones((5, 3)), "must have equally many columns"),
         (kernel_distance, np.ones((5, 2)), np.ones((5, 3)), r"got \(5, 2\) and \(5, 3\)"),
         (frechet_distance, np.full((5, 2), np.nan), np.ones((5, 2)), "X_real contains NaN"),
