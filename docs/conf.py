@@ -42,6 +42,8 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = f"latentgen {version}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 
 sphinx_gallery_conf = {

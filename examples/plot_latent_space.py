@@ -47,11 +47,11 @@ draws = {
 figure, axes = plt.subplots(1, 3, figsize=(11, 3.8), sharex=True, sharey=True, layout="constrained")
 codes = axes[0].scatter(*pca.transform(Z).T, c=y_train, s=6, cmap="tab10")
 axes[0].set_title("codes of training images")
-axes[0].set_xlabel(f"{pca.explained_variance_ratio_.sum():.0%} of the variance in two components")
+axes[0].set_xlabel(f"two components, {pca.explained_variance_ratio_.sum():.0%} of the variance")
 for ax, (name, Z_new) in zip(axes[1:], draws.items(), strict=True):
     ax.scatter(*pca.transform(Z).T, c="0.85", s=6)
-    ax.scatter(*pca.transform(Z_new).T, c="C3", s=3)
-    ax.set_title(f"draws of {name}")
+    ax.scatter(*pca.transform(Z_new).T, c="k", s=2)
+    ax.set(title=f"draws of {name}", xlabel="black: draws, gray: codes")
 figure.legend(*codes.legend_elements(), loc="outside lower center", ncols=10, frameon=False)
 
 # %%
@@ -59,7 +59,7 @@ figure.legend(*codes.legend_elements(), loc="outside lower center", ncols=10, fr
 # --------------
 #
 # A straight line between two codes, decoded. The ends are images of the test set, reconstructed;
-# where the middle is no digit, the line crosses an empty place.
+# where the middle is not a digit, the line crosses an empty place.
 
 first = np.unique(y_test, return_index=True)[1]
 X_between = generator.interpolate(X_test[first[:5]], X_test[first[5:]], n_steps=12)
@@ -70,7 +70,7 @@ SampleGridDisplay.from_images(X_between.reshape(-1, *X.shape[1:]), n_columns=12)
 # ------------------------
 #
 # `HighFrequencyCut` asks that codes without high frequencies decode to images without them. It does
-# what it is made for, and draws are worse: a diagnostic is no aim. But this is one seed only.
+# what it is made for, and draws are worse: a diagnostic is not an aim. But this is one seed only.
 
 
 def measure(autoencoder):
@@ -94,7 +94,7 @@ figure, ax = plt.subplots(figsize=(8, 3.2), layout="constrained")
 bars = ax.barh(list(before), [after[name] / before[name] for name in before])
 labels = [f"{before[name]:.2g} to {after[name]:.2g}" for name in before]
 ax.bar_label(bars, labels, label_type="center", color="w")
-ax.axvline(1, color="k", linewidth=0.8)
+ax.axvline(1, color="k", linewidth=0.8, zorder=0)
 ax.invert_yaxis()
 ax.set_xlabel("with regularizer, divided by without (lower is better)")
 plt.show()

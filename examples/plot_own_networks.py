@@ -2,7 +2,7 @@
 Networks of your own
 ====================
 
-How do I use a pair of torch modules that exists already, trained elsewhere or written by me?
+How do I use an encoder and a decoder that exist already, trained elsewhere or written by me?
 
 :class:`~latentgen.NetworkAutoencoder` takes an encoder and a decoder. Samplers, pipelines, searches
 and metrics then work as with the networks of latentgen.
@@ -11,8 +11,10 @@ and metrics then work as with the networks of latentgen.
 # %%
 # A pair that was trained elsewhere
 # ---------------------------------
-# Stands for a download: two modules of plain torch, trained by a loop of plain torch on the digits
-# 0 to 4. They know nothing of latentgen.
+# It stands for a download: two modules of plain torch, trained by a loop of plain torch on the
+# digits 0 to 4. They know nothing of latentgen.
+
+# SPDX-License-Identifier: BSD-3-Clause
 
 import torch
 from torch import nn
@@ -40,9 +42,9 @@ for _ in range(30):
 # %%
 # As it is
 # --------
-# With ``trainable=False`` nothing is learned but the shapes, and ``fit`` costs nothing. The decoder
-# ends with a sigmoid, so it gives pixels and not logits. It draws new digits from 0 to 4 at once,
-# and fails on the others, which it has never seen.
+# With ``trainable=False`` the autoencoder learns nothing but the shapes, in no time. The decoder
+# ends with a sigmoid, so it gives pixels and not logits. The pipeline draws new digits from 0 to 4
+# at once, and fails on the others, which the networks have never seen.
 
 from latentgen import (
     ConditionalSampler,

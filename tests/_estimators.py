@@ -105,7 +105,7 @@ def make_codes():
     """150 codes in three clusters of different size, and their labels."""
     rng = np.random.RandomState(0)
     y = np.repeat(["a", "b", "c"], [75, 50, 25])
-    centres = np.repeat(CLUSTER_MEANS, [75, 50, 25], axis=0)
-    Z = (centres + rng.standard_normal((150, 3))).astype(np.float32)
+    centers = np.repeat(CLUSTER_MEANS, [75, 50, 25], axis=0)
+    Z = (centers + rng.standard_normal((150, 3))).astype(np.float32)
     order = rng.permutation(150)
     return Z[order], y[order]

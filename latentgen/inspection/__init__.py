@@ -1,4 +1,4 @@
-"""Displays: samples, reconstructions and parameter sweeps as matplotlib figures."""
+"""Displays: samples, reconstructions, sources and parameter sweeps as matplotlib figures."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 

@@ -422,8 +422,8 @@ class ReconstructionDisplay:
 class SourceDisplay:
     """New images beside the training images they came from and beside their nearest ones.
 
-    Shows at a glance whether a generator copies: a copy looks like its nearest training image,
-    and a draw of a sampler that starts from training codes should differ from its source.
+    It shows at a glance whether a generator copies: a copy looks like its nearest training image,
+    and a draw that started from a training code should differ from its source.
 
     Make it with `from_estimator`; the constructor takes what that computed.
 
@@ -436,8 +436,8 @@ class SourceDisplay:
     sources : ndarray of shape (n_images, C, H, W), default=None
         The training image whose code each started from; NaN where there is none.
     distances : ndarray of shape (n_images,), default=None
-        Distance of each code to that of the nearest image, divided by the distance of that code
-        to its own nearest neighbor.
+        Distance of each new code to its nearest training code, divided by the distance of the
+        latter to its own nearest neighbor.
 
     Attributes
     ----------
@@ -503,8 +503,8 @@ class SourceDisplay:
             (C, H, W) of flat images. If None, the estimator's ``image_shape_``, else square
             images of one channel.
         show_distances : bool, default=True
-            Write under each image the distance of its code to the nearest one, divided by the
-            distance of that one to its own nearest neighbor: 0 is a copy.
+            Write under each image the distance of its code to its nearest training code,
+            divided by the distance of the latter to its own nearest neighbor: 0 is a copy.
         ax : matplotlib Axes, default=None
             Where to draw. If None, a new figure of fitting size.
         cmap : str or Colormap, default='gray'

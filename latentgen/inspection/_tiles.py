@@ -39,7 +39,7 @@ def as_image_batch(X, image_shape):
 
 
 def choose_rows(n_rows, n_wanted, random_state):
-    """Draw `n_wanted` different rows (or all there are), in their own order."""
+    """Choose `n_wanted` different rows (or all there are), in their own order."""
     if n_wanted >= n_rows:
         return np.arange(n_rows)
     rng = check_random_state(random_state)

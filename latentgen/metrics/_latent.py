@@ -16,7 +16,7 @@ _BLOCK_VALUES = 2**23
 def latent_ks_statistic(Z_real, Z_generated):
     """Mean over dimensions of the two-sample Kolmogorov-Smirnov statistic.
 
-    Compares the marginal distributions of two sets of codes; what it does not see is how the
+    It compares the marginal distributions of two sets of codes, and does not see how the
     dimensions depend on each other. Lower is better, in [0, 1], 0 for equal samples. Two samples
     of n rows from the same distribution give about :math:`0.87 \\sqrt{2 / n}`.
 

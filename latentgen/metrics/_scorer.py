@@ -123,7 +123,7 @@ class FIDScorer(_FeatureScorer):
         What images are compared in. None compares pixels; a transformer, for example a
         `ClassifierFeatures`, gets flat float pixels; a callable gets float images in their
         layout and gives an array of shape (n_samples, n_features). The scorer never fits it:
-        fit it beforehand, on the real training images.
+        fit it beforehand, on real images that the search does not see.
     n_samples : int, default=None
         Number of images to draw; None draws as many as are judged against.
     random_state : int, RandomState instance or None, default=0
