@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from newcomer_autoencoder import DenseAutoencoder
+from newcomer_components import ComponentsAutoencoder
 from newcomer_sampler import InterpolatingSampler
 from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
@@ -50,6 +51,7 @@ AUTOENCODERS = [
     clone(CONV).set_params(regularizers=[MaskedAutoencodingObjective()]),
     NetworkAutoencoder(dense_encoder, dense_decoder, max_epochs=1, batch_size=32, random_state=0),
     DenseAutoencoder(latent_dim=3, max_epochs=2, random_state=0),
+    ComponentsAutoencoder(),
 ]
 
 SAMPLERS = [
@@ -95,7 +97,13 @@ OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
 ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
 
 # What is not part of latentgen: written as CONTRIBUTING.md tells it, and functions.
-NEWCOMERS = [DenseAutoencoder, InterpolatingSampler, dense_decoder, dense_encoder]
+NEWCOMERS = [
+    ComponentsAutoencoder,
+    DenseAutoencoder,
+    InterpolatingSampler,
+    dense_decoder,
+    dense_encoder,
+]
 
 
 CLUSTER_MEANS = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0]])

@@ -17,7 +17,9 @@ class DenseNet(ReconstructionModule):
         super().__init__(image_shape, (latent_dim,))
         n_pixels = math.prod(image_shape)
         self.encoder = nn.Sequential(nn.Linear(n_pixels, 32), nn.ReLU(), nn.Linear(32, latent_dim))
-        self.decoder = nn.Sequential(nn.Linear(latent_dim, 32), nn.ReLU(), nn.Linear(32, n_pixels))
+        self.decoder = nn.Sequential(
+            nn.Linear(latent_dim, 32), nn.Dropout(0.05), nn.ReLU(), nn.Linear(32, n_pixels)
+        )
 
     def encode(self, x):
         return Code(self.encoder(x.flatten(1)))

@@ -366,7 +366,8 @@ def test_clone_takes_the_parameters_and_nothing_else(unfitted, digits, codes):
 def test_reading_a_copy_leaves_the_original_alone(autoencoder, digits):
     X, _ = digits
     before = autoencoder.transform(X)
-    copy.deepcopy(autoencoder).partial_fit(X)
+    twin = copy.deepcopy(autoencoder)
+    getattr(twin, "partial_fit", twin.fit)(X[::-1])
     assert_array_equal(autoencoder.transform(X), before)
 
 
@@ -432,15 +433,18 @@ def test_a_failing_fit_leaves_the_old_autoencoder(unfitted, digits, monkeypatch)
     assert_array_equal(model.transform(X), before)
 
 
-@all_autoencoders
+@pytest.mark.parametrize(
+    "unfitted", [one for one in AUTOENCODERS if "max_epochs" in one.get_params(False)], ids=name_of
+)
 def test_an_interrupted_training_leaves_the_old_autoencoder(unfitted, digits, monkeypatch):
     X, _ = digits
     model = clone(unfitted).fit(X)
     before = model.transform(X)
     monkeypatch.setattr(torch.nn.Module, "__call__", fail)
-    for method in (model.fit, model.partial_fit):
-        with pytest.raises(Boom):
-            method(X)
+    for name in ("fit", "partial_fit"):
+        if hasattr(model, name):
+            with pytest.raises(Boom):
+                getattr(model, name)(X)
     monkeypatch.undo()
     assert_array_equal(model.transform(X), before)
 
@@ -529,12 +533,14 @@ def test_one_image_is_refused(unfitted, digits):
         ("score", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
         ("reconstruct", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
         ("partial_fit", (5, 60), r"X has 60 features, but \w+ is expecting 64 features"),
-        ("inverse_transform", (5, 4), r"codes of shape \(n_samples, 3\), got \(5, 4\)"),
+        ("inverse_transform", (5, 99), r"codes of shape \(n_samples, \d+\), got \(5, 99\)"),
         ("inverse_transform", (3,), "Expected 2D array, got 1D array instead"),
         ("inverse_transform", (0, 3), r"Found array with 0 sample\(s\)"),
     ],
 )
 def test_autoencoder_says_which_shape_it_wants(autoencoder, method, shape, message):
+    if not hasattr(autoencoder, method):
+        pytest.skip(f"no {method}")
     with pytest.raises(ValueError, match=message):
         getattr(autoencoder, method)(np.zeros(shape))
 

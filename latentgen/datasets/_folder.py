@@ -204,7 +204,7 @@ def load_image_folder(
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise FileNotFoundError(f"Expected a folder of images, got '{folder}', which is not a folder.")
+        raise FileNotFoundError(f"Expected a folder of images, got '{folder}', not a folder.")
     if image_size is not None and not (
         len(image_size) == 2 and all(isinstance(s, Integral) and s > 0 for s in image_size)
     ):

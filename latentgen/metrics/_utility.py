@@ -14,9 +14,9 @@ def tstr_score(X_test, y_test, X_generated, y_generated, *, classifier=None, ran
     """Accuracy on real images of a classifier trained on generated images only.
 
     Train on synthetic, test on real (TSTR): it says whether generated images carry what tells
-    the classes apart. Higher is better, in [0, 1]; chance level is the fraction of the largest class.
-    Compare with the same classifier trained on equally many real images, as `generation_report`
-    does.
+    the classes apart. Higher is better, in [0, 1]; chance level is the fraction of the largest
+    class. Compare with the same classifier trained on equally many real images, as
+    `generation_report` does.
 
     Parameters
     ----------

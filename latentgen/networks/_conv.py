@@ -58,6 +58,8 @@ class ConvAutoencoderNet(ReconstructionModule):
         ``loss``, ``beta`` and ``flip`` of `ReconstructionModule`.
     """
 
+    layers_draw = False
+
     def __init__(
         self,
         image_shape,

@@ -29,8 +29,6 @@ class EncoderDecoderNet(ReconstructionModule):
         ``loss`` and ``flip`` of `ReconstructionModule`.
     """
 
-    draws_by_itself = True
-
     def __init__(self, encoder, decoder, image_shape, *, output, **objective):
         super().__init__(image_shape, (), **objective)
         self.encoder, self.decoder, self.output = encoder, decoder, output

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -23,6 +24,8 @@ def interrupt(arguments, started, folder, patience=60):
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
+        # A shell that runs the tests in the background may have told its children to ignore it.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         started(process)
