@@ -573,7 +573,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         ValueError
             If `n_samples` is below 1 or contradicts `y`, labels are unknown or the sampler has
             no classes, sources are asked of a sampler that has none, or `min_novelty` was 0
-            during ``fit`` and is not any more.
+            during ``fit`` and no longer is.
 
         Warns
         -----

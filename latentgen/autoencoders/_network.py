@@ -19,11 +19,11 @@ def _is_trainable(autoencoder):
 class NetworkAutoencoder(ReconstructionAutoencoder):
     """Two torch modules of your own, trained or as they are.
 
-    Turns a pair of networks into an autoencoder of the toolkit: one that was trained elsewhere
+    It turns a pair of networks into an autoencoder of the toolkit: one that was trained elsewhere
     (``trainable=False``), or one whose architecture you have written and ``fit`` trains. Samplers,
     pipelines, searches and metrics then work as with `ConvAutoencoder`.
 
-    Read more in the :ref:`User Guide <autoencoder>`.
+    Read more in the :ref:`User Guide <training>`.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ class DiffusionSampler(NetworkSampler):
         Minus the log signal-to-noise ratio at the end of denoising. What is finer than
         ``exp(gamma_min / 2)`` standard deviations of a feature is not modeled.
     gamma_max : float, default=6.0
-        The same at the start of denoising; high enough that the codes cannot be seen any more.
+        The same at the start of denoising; high enough that nothing of the codes can be seen.
     n_steps : int, default=25
         Denoising steps of a draw, best 10 or more (with 5, draws lose a quarter to a half of
         their variance), and terms in the bound of ``score_samples``. Read when these are called,

@@ -17,8 +17,8 @@ class NormalizingFlowSampler(NetworkSampler):
     """A normalizing flow over the latent codes.
 
     An invertible network maps the codes to normal noise, so that the density is known exactly
-    and a draw is one pass back. The network is zuko's, the training skorch's. Needs the extra
-    ``flow``.
+    and a draw is one pass back. The network is zuko's, the training skorch's. It needs the
+    extra ``flow``.
 
     Read more in the :ref:`User Guide <samplers>`.
 

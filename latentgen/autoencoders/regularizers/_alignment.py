@@ -45,8 +45,8 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
         Where features come from: the encoder of a denoising autoencoder, or of a classifier,
         each trained for 3 epochs in every ``fit`` and ``partial_fit``; histograms of oriented
         gradients; or a module that turns images (B, C, H, W) in [0, 1] into maps (B, F, h, w).
-        ``'classifier'`` needs the labels in ``fit``: codes are then not learned without
-        supervision any more, which belongs in every report.
+        ``'classifier'`` needs the labels in ``fit``: codes are then no longer learned without
+        supervision, which belongs in every report.
     margin_cosine : float, default=0.5
         Positions with a cosine above one minus this cost nothing.
     margin_distance : float, default=0.25
@@ -67,8 +67,7 @@ class FeatureAlignmentRegularizer(LatentRegularizer):
     -----
     Never use the network that judges generated images: what is trained to please a judge gets
     better numbers and no better images. Networks of `latentgen.metrics` are refused. Of maps
-    larger than 16 x 16, 256 positions are compared in each step. A module cannot be saved with
-    `save_model`, only pickled.
+    larger than 16 x 16, 256 positions are compared in each step.
 
     References
     ----------
