@@ -17,47 +17,43 @@ from sklearn.base import (
 from sklearn.utils import (
     Bunch,
     check_array,
-    check_consistent_length,
     check_random_state,
     check_scalar,
     gen_batches,
 )
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.exceptions import NearCopyWarning
+from latentgen.utils._available import has
 from latentgen.utils._fitted import keep_fitted_state_on_error
+from latentgen.utils._hand_over import named_in, names_in
 from latentgen.utils._images import (
     flatten_images,
     infer_layout,
     to_unit_floats,
     warn_unusual_range,
 )
+from latentgen.utils._labels import as_wanted_labels, check_labels, count_labels
 from latentgen.utils._neighbors import NeighborIndex
-from latentgen.utils._sampling import HANDED_OVER, as_wanted_labels, named_in
-
-# A draw is a near-copy below this fraction of the distance between codes at that place.
-_NEAR_COPY = 0.3
-# Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
-_N_COMPARED = 200
-_MOST_ROUNDS = 10
+from latentgen.utils._novelty import (
+    check_min_novelty,
+    describe_near_copies,
+    describe_too_near,
+    distance_ratios,
+    draw_again,
+    novelty_estimates,
+    warn_of_too_near,
+)
+from latentgen.utils._random import batch_random_state
 
 __all__ = ["BaseAutoencoder", "BaseSampler"]
 
+# Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
+_N_COMPARED = 200
 # Pixels that are scored at a time.
 _SCORE_VALUES = 2**22
-
-
-def _has(method):
-    """Check that an estimator has a method, and say why when it has not."""
-
-    def check(estimator):
-        getattr(estimator, method)
-        return True
-
-    return check
 
 
 class BaseAutoencoder(
@@ -127,7 +123,7 @@ class BaseAutoencoder(
             self._learn(self._fit_images, X, y, layout)
         return self
 
-    @available_if(_has("_partial_fit_images"))
+    @available_if(has("_partial_fit_images"))
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
         """Go on learning from more images; the first call is ``fit`` with one pass.
@@ -396,7 +392,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         self._warn_of_copies()
         return self
 
-    @available_if(_has("_partial_fit"))
+    @available_if(has("_partial_fit"))
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(self, X, y=None, *, code_shape=None, quantizer=None, decoder=None):
         """Take in new codes without a full refit; the first call is ``fit``.
@@ -432,7 +428,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             Z = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
             y = self._learn_labels(Z, y)
             self._n_batches += 1
-            rng = self._batch_generator()
+            rng = batch_random_state(getattr(self, "random_state", None), self._n_batches)
             self._partial_fit(Z, y, rng, **named_in(self._partial_fit, handed))
             self._n_codes_seen += len(Z)
             if self._training_codes is not None:
@@ -442,14 +438,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
 
     def _asks_for(self):
         """Names of what ``fit`` wants to be handed over."""
-        return tuple(named_in(self._fit, dict.fromkeys(HANDED_OVER)))
-
-    def _batch_generator(self):
-        """Random numbers of this batch, so that no two are treated by the same ones."""
-        rng = check_random_state(getattr(self, "random_state", None))
-        if not isinstance(getattr(self, "random_state", None), Integral):
-            return rng  # It goes on from batch to batch by itself.
-        return np.random.RandomState([rng.randint(np.iinfo(np.int32).max), self._n_batches])
+        return names_in(self._fit)
 
     def _learn_labels(self, Z, y):
         """Check labels and count their classes; None where labels are not used."""
@@ -468,23 +457,9 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             raise ValueError(
                 f"{name} was fitted without labels, got y={y!r}. Use fit with all codes."
             )
-        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-        y = column_or_1d(y, warn=True)
-        check_consistent_length(Z, y)
-        check_classification_targets(y)
-        counts = dict(fitted or {})
-        if counts and {isinstance(label, str) for label in counts} != {
-            isinstance(label, str) for label in y.tolist()
-        }:
-            raise ValueError(
-                f"'y' must hold labels of the type seen in fit, {self.classes_.dtype}, got "
-                f"{y.dtype}. Known classes: {self.classes_[:20].tolist()}."
-            )
-        new, n_new = np.unique(y, return_counts=True)
-        for label, count in zip(new.tolist(), n_new.tolist(), strict=True):
-            counts[label] = counts.get(label, 0) + count
-        self.classes_ = np.union1d(self.classes_, new) if fitted else new
-        self._class_counts = {label: counts[label] for label in self.classes_.tolist()}
+        y = check_labels(y, Z)
+        known = (self.classes_, fitted) if fitted else ()
+        self.classes_, self._class_counts = count_labels(y, *known)
         n_codes = np.array(list(self._class_counts.values()))
         self.class_prior_ = n_codes / n_codes.sum()
         return y
@@ -494,28 +469,15 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         # A sampler that needs no codes holds none, so that its file gives none away. In their own
         # precision, so that the distance holds from what was passed; equal ones once.
         self._training_codes = np.unique(Z, axis=0) if self.min_novelty > 0 else None
-        self._neighbors = index = NeighborIndex(
-            Z if self.min_novelty == 0 else self._training_codes
-        )
+        codes = Z if self._training_codes is None else self._training_codes
+        self._neighbors = index = NeighborIndex(codes)
         # No seed that the codes themselves may have been made with.
         rng = np.random.RandomState([*b"novelty", len(Z)])
-        ratios = np.sort(_distance_ratios(index, self._draw_codes(_N_COMPARED, None, rng)[0]))
-        if self.min_novelty == 0:
+        draws, _, _ = self._draw_codes(_N_COMPARED, None, rng)
+        if self._training_codes is None:
             self._neighbors = None
-        self.novelty_ = float(np.median(ratios))
-        # Order statistics one standard deviation of a binomial count beside the median.
-        low, high = (
-            int(np.floor(0.5 * (_N_COMPARED - np.sqrt(_N_COMPARED)))),
-            int(np.ceil(0.5 * (_N_COMPARED + np.sqrt(_N_COMPARED)))),
-        )
-        self.novelty_error_ = float(ratios[high] - ratios[low]) / 2
-        known = np.nan if np.isnan(self.novelty_) else 1.0
-        n_near = known * np.sum(ratios < _NEAR_COPY)
-        self.near_copies_ = float(n_near / _N_COMPARED)
-        # Two of each added, so that none of 200 is not taken for certainty [Agresti, Coull 1998].
-        near = (n_near + 2) / (_N_COMPARED + 4)
-        self.near_copies_error_ = float(np.sqrt(near * (1 - near) / (_N_COMPARED + 4)))
-        self.too_near_ = float(np.mean(ratios < self.min_novelty))
+        _, ratios = distance_ratios(index, draws)
+        vars(self).update(novelty_estimates(ratios, self.min_novelty))
 
     def _warn_of_copies(self):
         if message := self._describe_copies():
@@ -523,23 +485,12 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
 
     def _describe_copies(self):
         """What ``fit`` warns of, if anything."""
+        name = type(self).__name__
         if self.too_near_ > 0:
-            return self._describe_too_near(100 * self.too_near_, "%")
+            return describe_too_near(name, f"{100 * self.too_near_:g} %", self.min_novelty)
         if self.near_copies_ > 0.5:
-            return (
-                f"{100 * self.near_copies_:.0f} % of the draws of {type(self).__name__} are "
-                f"near-copies of training codes: nearer than {_NEAR_COPY} of the distance "
-                "between codes there. Choose a smoother density, for example a larger bandwidth; "
-                "'min_novelty' helps where only some draws are near."
-            )
+            return describe_near_copies(name, self.near_copies_)
         return ""
-
-    def _describe_too_near(self, amount, unit):
-        return (
-            f"{amount:g} {unit} of the draws of {type(self).__name__} stay nearer to training "
-            f"codes than 'min_novelty'={self.min_novelty} allows, also after drawing again. Lower "
-            "it, or choose a smoother density."
-        )
 
     def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new codes.
@@ -596,9 +547,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
                 "no source. Samplers that have one: FastHVRTSampler, KernelDensitySampler, "
                 "LocalGaussianSampler."
             )
-        if n_near:
-            message = self._describe_too_near(n_near, f"of {n_samples}")
-            warnings.warn(message, NearCopyWarning, stacklevel=2)
+        warn_of_too_near(self, n_near, n_samples, stacklevel=3)
         return (X_new, Bunch(**source)) if return_source else X_new
 
     def _describe_missing_classes(self, y):
@@ -617,6 +566,9 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             labels = rng.choice(len(self.classes_), size=n_samples, p=self.class_prior_)
             y = self.classes_[labels]
         Z, source = self._draw_once(n_samples, y, rng)
+        if self.min_novelty == 0:
+            return Z, source, 0
+        check_min_novelty(self, self._training_codes)
 
         def redraw(rows):
             Z_new, new = self._draw_once(len(rows), None if y is None else y[rows], rng)
@@ -624,7 +576,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
                 source[name][rows] = values
             return Z_new
 
-        return Z, source, self._keep_away(Z, redraw)
+        return Z, source, draw_again(Z, self._neighbors, self.min_novelty, redraw)
 
     def _draw_once(self, n_samples, y, rng):
         drawn = self._sample(n_samples, rng) if y is None else self._sample(n_samples, rng, y)
@@ -634,34 +586,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             source["label"] = y
         return np.asarray(Z, dtype=np.float32), source
 
-    def _keep_away(self, Z, redraw):
-        """Replace, in place, what is nearer to a training code than `min_novelty` allows.
-
-        ``redraw(rows)`` gives new draws for these rows of `Z`. Returns how many are still too
-        near after some rounds; these stay as drawn.
-        """
-        if self.min_novelty == 0:
-            return 0
-        name = type(self).__name__
-        if self._training_codes is None:
-            raise ValueError(
-                f"'min_novelty'={self.min_novelty} needs the training codes, which {name} keeps "
-                "only if 'min_novelty' is above 0 during fit. Fit it again."
-            )
-        if len(self._training_codes) < 2:
-            raise ValueError(
-                f"'min_novelty'={self.min_novelty} is in units of the distance between "
-                "neighbors, which needs at least 2 different codes. Use min_novelty=0."
-            )
-        near = np.arange(len(Z))
-        for _ in range(_MOST_ROUNDS):
-            near = near[_are_nearer(self._neighbors, Z[near], self.min_novelty)]
-            if not len(near):
-                return 0
-            Z[near] = redraw(near)
-        return int(_are_nearer(self._neighbors, Z[near], self.min_novelty).sum())
-
-    @available_if(_has("_log_density"))
+    @available_if(has("_log_density"))
     def score_samples(self, X):
         """Compute the log-density.
 
@@ -684,7 +609,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         self._validate_params()
         return self._log_density(validate_data(self, X, dtype=np.float64, reset=False))
 
-    @available_if(_has("score_samples"))
+    @available_if(has("score_samples"))
     def score(self, X, y=None):
         """Compute the mean log-density, so that a sampler can be searched by `GridSearchCV`.
 
@@ -717,20 +642,3 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self._uses_labels is True
         return tags
-
-
-def _distance_ratios(index, Z):
-    """Distance of draws to the nearest row, divided by the distance usual at that row."""
-    distances, rows = index.query(Z)
-    return distances / index.spacings(rows)
-
-
-def _are_nearer(index, Z, limit):
-    """Which draws have a distance ratio below `limit`; `index` holds different rows."""
-    distances, rows = index.query(Z, n_neighbors=2)
-    nearest = distances[:, 0]
-    # What is far enough by the distance of its two nearest rows needs no search for a nearer one.
-    gaps = np.subtract(index.X[rows[:, 0]], index.X[rows[:, 1]], dtype=np.float64)
-    near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
-    near[near] = nearest[near] < limit * index.spacings(rows[near, 0])
-    return near

@@ -4,18 +4,21 @@
 
 from contextlib import ExitStack
 from copy import deepcopy
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from latentgen.base import keep_fitted_state_on_error
-from latentgen.utils._sampling import asks_for, draw, named_in
+from latentgen.utils._available import has
+from latentgen.utils._class_sizes import missing_per_class
+from latentgen.utils._fitted import keep_fitted_state_on_error
+from latentgen.utils._hand_over import HandOver, named_in, what_is_known
+from latentgen.utils._sampling import draw
 
 
 def _takes_in_images(pipeline):
@@ -24,14 +27,8 @@ def _takes_in_images(pipeline):
     return any(hasattr(end, "partial_fit") for end in ends)
 
 
-def _sampler_has(method):
-    """Check that the sampler has `method`, and say why when it has not."""
-
-    def check(pipeline):
-        getattr(pipeline._final_estimator, method)
-        return True
-
-    return check
+def _last_step(pipeline):
+    return pipeline._final_estimator
 
 
 def _is_step(step):
@@ -40,39 +37,6 @@ def _is_step(step):
 
 def _is_prior(step):
     return isinstance(step, str) and step == "prior"
-
-
-def _what_is_known(autoencoder, sampler, codes):
-    """What a fitted autoencoder knows and the ``fit`` of a sampler asks for, by name."""
-    known = {name: getattr(autoencoder, f"{name}_", None) for name in ("code_shape", "quantizer")}
-    known["decoder"] = autoencoder
-    shape = known["code_shape"]
-    if shape is not None and np.prod(shape) != codes.shape[1]:
-        known["code_shape"] = None  # A step between, such as PCA, has changed the codes.
-    return {name: known[name] for name in asks_for(sampler)}
-
-
-class _HandOver(BaseEstimator):
-    """Last step of a pipeline while it is fitted: the fit of the sampler, with what is known.
-
-    Parameters
-    ----------
-    sampler : estimator
-    pipeline : Pipeline
-        The one that this is the last step of, set when it is made.
-    """
-
-    def __init__(self, sampler, pipeline=None):
-        self.sampler = sampler
-        self.pipeline = pipeline
-
-    def fit(self, X, y=None, **params):
-        handed = _what_is_known(self.pipeline.steps[0][1], self.sampler, X)
-        self.sampler.fit(X, y, **handed, **params)
-        return self
-
-    def get_metadata_routing(self):
-        return self.sampler.get_metadata_routing()
 
 
 class LatentGenerativePipeline(Pipeline):
@@ -183,7 +147,7 @@ class LatentGenerativePipeline(Pipeline):
             if _is_prior(sampler):
                 sampler = _make_prior_sampler()
             # A plain pipeline of the same steps: its last one knows the fitted autoencoder.
-            hand_over = _HandOver(sampler)
+            hand_over = HandOver(sampler)
             hand_over.pipeline = Pipeline(
                 [*self.steps[:-1], (name, hand_over)],
                 transform_input=self.transform_input,
@@ -241,7 +205,7 @@ class LatentGenerativePipeline(Pipeline):
         sampler = self._final_estimator
         if not retrain:
             codes = self[:-1].transform(X)
-            handed = _what_is_known(self.steps[0][1], sampler, codes)
+            handed = what_is_known(self.steps[0][1], sampler, codes)
             step.partial_fit(codes, y, **named_in(step.partial_fit, handed))
             return self
         # On copies, so that a failure leaves the steps in accord.
@@ -253,7 +217,7 @@ class LatentGenerativePipeline(Pipeline):
                 step = clone(step)
                 codes = step.fit_transform(codes, y)
             trained.append((name, step))
-        sampler.fit(codes, y, **_what_is_known(autoencoder, sampler, codes))
+        sampler.fit(codes, y, **what_is_known(autoencoder, sampler, codes))
         self.steps[:-1] = trained
         return self
 
@@ -345,7 +309,7 @@ class LatentGenerativePipeline(Pipeline):
             labels = y[start : start + size] if np.ndim(y) else y
             yield self.sample(size, y=labels, random_state=rng)
 
-    @available_if(_sampler_has("score_samples"))
+    @available_if(has("score_samples", of=_last_step))
     def score_samples(self, X):
         """Compute the log-density of the codes of images.
 
@@ -362,7 +326,7 @@ class LatentGenerativePipeline(Pipeline):
         """
         return self.sampler_.score_samples(self[:-1].transform(X))
 
-    @available_if(_sampler_has("score"))
+    @available_if(has("score", of=_last_step))
     def score(self, X, y=None):
         """Compute the mean log-density of the codes of images.
 
@@ -464,7 +428,7 @@ class LatentGenerativePipeline(Pipeline):
         """
         y = column_or_1d(y)
         check_consistent_length(X, y)
-        missing = _missing_per_class(y, sampling_strategy)
+        missing = missing_per_class(y, sampling_strategy)
         self.fit(X, y)
         if not hasattr(self.sampler_, "classes_"):
             name = type(self.sampler_).__name__
@@ -593,50 +557,3 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
     between = make_pipeline(*steps[1:-1]).steps if steps[1:-1] else []
     named = [("autoencoder", steps[0]), *between, ("sampler", steps[-1])]
     return LatentGenerativePipeline(named, memory=memory, verbose=verbose)
-
-
-def _missing_per_class(y, strategy):
-    """Number of images to generate for each class."""
-    classes, counts = np.unique(y, return_counts=True)
-    sizes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
-    largest = max(sizes.values())
-    if isinstance(strategy, dict):
-        return _missing_for_sizes(sizes, strategy)
-    if isinstance(strategy, Real) and not isinstance(strategy, bool):
-        if len(sizes) != 2:
-            raise ValueError(
-                f"A float 'sampling_strategy' is for two classes, got {len(sizes)} classes. "
-                "Use a dict of class sizes."
-            )
-        if not 0 < strategy <= 1:
-            raise ValueError(f"'sampling_strategy' as a float must be in (0, 1], got {strategy}.")
-        smaller = min(sizes, key=sizes.get)
-        return _missing_for_sizes(sizes, {smaller: int(strategy * largest)})
-    chosen = {
-        "auto": [label for label, size in sizes.items() if size < largest],
-        "not majority": [label for label, size in sizes.items() if size < largest],
-        "minority": [min(sizes, key=sizes.get)],
-        "not minority": [label for label in sizes if label != min(sizes, key=sizes.get)],
-        "all": list(sizes),
-    }
-    if not isinstance(strategy, str) or strategy not in chosen:
-        raise ValueError(
-            f"'sampling_strategy' must be a dict, a float or one of {sorted(chosen)}, got "
-            f"{strategy!r}."
-        )
-    return {label: largest - sizes[label] for label in chosen[strategy]}
-
-
-def _missing_for_sizes(sizes, wanted):
-    for label, size in wanted.items():
-        if label not in sizes:
-            raise ValueError(
-                f"'sampling_strategy' names class {label!r}, but the classes in y are "
-                f"{list(sizes)}."
-            )
-        if size < sizes[label]:
-            raise ValueError(
-                f"'sampling_strategy' asks for {size} images of class {label!r}, which has "
-                f"{sizes[label]} already. Images are only added."
-            )
-    return {label: size - sizes[label] for label, size in wanted.items()}

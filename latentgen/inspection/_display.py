@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from latentgen.inspection._tiles import as_image_batch, choose_rows, draw_blocks, take_rows
 from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._novelty import distance_ratios
 from latentgen.utils._sampling import draw
 
 
@@ -542,7 +543,7 @@ class SourceDisplay:
         # The codes of these images as they were drawn: encoding them again would move them.
         codes = draw(estimator.sampler_, n_images, **arguments)
         index = NeighborIndex(np.asarray(estimator[:-1].transform(X_train)))
-        distances, rows = index.query(codes)
+        rows, ratios = distance_ratios(index, codes)
         images = as_image_batch(X_new, image_shape)
 
         def training_images(rows):
@@ -556,7 +557,7 @@ class SourceDisplay:
             return np.where((rows < 0)[:, None, None, None], np.float32(np.nan), found)
 
         sources = None if source is None else training_images(source.row)
-        display = cls(images, training_images(rows), sources, distances / index.spacings(rows))
+        display = cls(images, training_images(rows), sources, ratios)
         return display.plot(ax, show_distances=show_distances, cmap=cmap)
 
     def plot(self, ax=None, *, show_distances=True, cmap="gray"):

@@ -15,15 +15,16 @@ from sklearn.utils.parallel import Parallel, delayed
 from latentgen.base import BaseSampler
 from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._members import (
+    any_member,
     clone_with,
     draw_seed,
     fill,
     fit_member,
-    inner_has,
     is_seed,
     view,
 )
-from latentgen.utils._sampling import asks_for
+from latentgen.utils._available import has
+from latentgen.utils._hand_over import asks_for
 
 _LABELS_SHOWN = 20
 
@@ -166,7 +167,7 @@ class ConditionalSampler(BaseSampler):
             "'min_novelty', for example to 0.3."
         )
 
-    @available_if(inner_has("partial_fit"))
+    @available_if(has("partial_fit", of=any_member))
     def _partial_fit(self, Z, y, rng, code_shape=None, quantizer=None, decoder=None):
         """Hand new codes to the samplers of their classes; a new class gets its own."""
         handed = {"code_shape": code_shape, "quantizer": quantizer, "decoder": decoder}
@@ -197,7 +198,7 @@ class ConditionalSampler(BaseSampler):
                 fill(X_new, source, rows, member, None, rng, self._class_rows[code])
         return X_new, source
 
-    @available_if(inner_has("score_samples"))
+    @available_if(has("score_samples", of=any_member))
     def _log_density(self, Z):
         """Log-density of the mixture of the classes, each with its ``class_prior_``."""
         samplers = [view(sampler, self._inner()) for sampler in self.samplers_]

@@ -16,14 +16,15 @@ from sklearn.utils.parallel import Parallel, delayed
 from latentgen.base import BaseSampler
 from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._members import (
+    any_member,
     clone_with,
     draw_seed,
     fill,
     fit_member,
-    inner_has,
     view,
 )
-from latentgen.utils._sampling import asks_for
+from latentgen.utils._available import has
+from latentgen.utils._hand_over import asks_for
 
 
 def _bootstrap_rows(n_samples, groups, rng):
@@ -157,7 +158,7 @@ class EnsembleSampler(BaseSampler):
         handed = {"code_shape": code_shape, "quantizer": quantizer, "decoder": decoder}
         self._fit_members("fit", members, Z, y, rng, handed)
 
-    @available_if(inner_has("partial_fit"))
+    @available_if(has("partial_fit", of=any_member))
     def _partial_fit(self, Z, y, rng, code_shape=None, quantizer=None, decoder=None):
         """Give each member a bootstrap sample of the new codes."""
         handed = {"code_shape": code_shape, "quantizer": quantizer, "decoder": decoder}
@@ -190,7 +191,7 @@ class EnsembleSampler(BaseSampler):
             fill(X_new, source, rows, member, labels, rng, self._member_rows[number])
         return X_new, source | {"estimator": chosen}
 
-    @available_if(inner_has("score_samples"))
+    @available_if(has("score_samples", of=any_member))
     def _log_density(self, Z):
         """Log of the mean density of the members."""
         members = [view(member, self._inner()) for member in self.estimators_]

@@ -9,7 +9,9 @@ from sklearn.base import clone
 
 from latentgen.base import BaseSampler
 from latentgen.exceptions import NearCopyWarning
-from latentgen.utils._sampling import draw, named_in
+from latentgen.utils._hand_over import named_in
+from latentgen.utils._novelty import warn_of_too_near
+from latentgen.utils._sampling import draw
 
 
 def fit_member(member, method, data, handed):
@@ -53,15 +55,10 @@ def view(member, template):
     return twin
 
 
-def inner_has(method):
-    """Check that the inner sampler of a sampler of samplers has `method`."""
-
-    def check(sampler):
-        fitted = getattr(sampler, "samplers_", None) or getattr(sampler, "estimators_", None)
-        getattr(fitted[0] if fitted else sampler._inner(), method)
-        return True
-
-    return check
+def any_member(sampler):
+    """One of the members of a fitted sampler of samplers, or else what they are cloned from."""
+    fitted = getattr(sampler, "samplers_", None) or getattr(sampler, "estimators_", None)
+    return fitted[0] if fitted else sampler._inner()
 
 
 def fill(X_new, source, rows, member, y, rng, training_rows):
@@ -84,9 +81,7 @@ def fill(X_new, source, rows, member, y, rng, training_rows):
         X_new[rows] = draw(member, len(rows), y=y, random_state=rng)
         return
     X_new[rows], found, n_near = member._draw_codes(len(rows), y, rng)
-    if n_near:
-        message = member._describe_too_near(n_near, f"of {len(rows)}")
-        warnings.warn(message, NearCopyWarning, stacklevel=2)
+    warn_of_too_near(member, n_near, len(rows), stacklevel=3)
     found.pop("label", None)  # The outer sampler knows it.
     for name, values in found.items():
         if name == "row":

@@ -10,12 +10,8 @@ from sklearn.utils.metaestimators import available_if
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._gaussian import GaussianSampler
+from latentgen.utils._available import has
 from latentgen.utils._sampling import draw
-
-
-def _prior_has_density(sampler):
-    sampler.prior_.score_samples  # noqa: B018
-    return True
 
 
 class PriorSampler(BaseSampler):
@@ -101,7 +97,7 @@ class PriorSampler(BaseSampler):
             return self.prior_._draw_codes(n_samples, y, rng)[:2]
         return draw(self.prior_, n_samples, y=y, random_state=rng)
 
-    @available_if(_prior_has_density)
+    @available_if(has("score_samples", of=lambda sampler: sampler.prior_))
     def _log_density(self, Z):
         return self.prior_.score_samples(Z)
 

@@ -2,7 +2,18 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from numbers import Integral
+
 import numpy as np
+from sklearn.utils import check_random_state
+
+
+def batch_random_state(random_state, n_batches):
+    """Make the `RandomState` of a batch, so that no two are treated by the same numbers."""
+    rng = check_random_state(random_state)
+    if not isinstance(random_state, Integral):
+        return rng  # It goes on from batch to batch by itself.
+    return np.random.RandomState([rng.randint(np.iinfo(np.int32).max), n_batches])
 
 
 def make_generator(rng):

@@ -8,58 +8,6 @@ from inspect import signature
 import numpy as np
 from sklearn.utils import check_random_state
 
-# What an autoencoder knows and a sampler may ask for.
-HANDED_OVER = ("code_shape", "quantizer", "decoder")
-
-
-def asks_for(sampler):
-    """Names of what the ``fit`` of a sampler wants to be handed over by its pipeline."""
-    if hasattr(sampler, "_asks_for"):
-        return sampler._asks_for()
-    return tuple(named_in(sampler.fit, dict.fromkeys(HANDED_OVER)))
-
-
-def named_in(function, handed):
-    """Those of some keyword arguments that a function names in its signature."""
-    names = signature(function).parameters
-    return {name: value for name, value in handed.items() if name in names}
-
-
-def as_wanted_labels(y, n_samples, classes, n_shown=20):
-    """Check what `sample` was asked for and make one known label per code of it.
-
-    Parameters
-    ----------
-    y : label or array-like
-    n_samples : int
-        1 or the length of `y`, where that is no label alone.
-    classes : ndarray of shape (n_classes,)
-
-    Returns
-    -------
-    y : ndarray of shape (n_samples,), with the dtype of `classes`
-    """
-    if np.ndim(y) == 0:
-        y = np.full(n_samples, y)
-    y = np.asarray(y)
-    if y.ndim != 1 or len(y) == 0:
-        raise ValueError(
-            f"'y' must be a label or an array of shape (n_samples,), got shape {y.shape}."
-        )
-    if n_samples not in (1, len(y)):
-        raise ValueError(
-            f"'y' asks for {len(y)} codes, one per label, got n_samples={n_samples}. "
-            "Leave 'n_samples' out, or pass a single label."
-        )
-    wanted, inverse = np.unique(y, return_inverse=True)
-    index = {label: code for code, label in enumerate(classes.tolist())}
-    unknown = [label for label in wanted.tolist() if label not in index]
-    if unknown:
-        known = ", ".join(repr(label) for label in list(index)[:n_shown])
-        more = ", ..." if len(index) > n_shown else ""
-        raise ValueError(f"Unknown label {unknown[0]!r} in 'y'. Known classes: {known}{more}.")
-    return classes[np.array([index[label] for label in wanted.tolist()])[inverse]]
-
 
 def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False):
     """Draw rows from a fitted estimator that has a method ``sample``.

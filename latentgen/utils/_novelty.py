@@ -1,0 +1,142 @@
+"""How far draws are from the rows they were learned from, in units of the distance there.
+
+The distance ratio of a draw is its distance to the nearest row, divided by the distance of that row
+to its own nearest different row.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import warnings
+
+import numpy as np
+
+from latentgen.exceptions import NearCopyWarning
+
+# Below this ratio a draw is a near-copy.
+_NEAR_COPY = 0.3
+_MOST_ROUNDS = 10
+
+
+def distance_ratios(index, Z):
+    """Nearest rows of draws, and their distance ratios; nan if all rows of the index are equal."""
+    distances, rows = index.query(Z)
+    return rows, distances / index.spacings(rows)
+
+
+def novelty_estimates(ratios, min_novelty):
+    """Estimate median and fraction of near-copies from some draws, with standard errors.
+
+    Parameters
+    ----------
+    ratios : ndarray of shape (n_draws,)
+        Distance ratios.
+    min_novelty : float
+        Least ratio that was asked for.
+
+    Returns
+    -------
+    estimates : dict of float
+        ``novelty_``, ``near_copies_`` and ``too_near_``, and ``novelty_error_`` and
+        ``near_copies_error_``, the standard errors.
+    """
+    ratios, n_draws = np.sort(ratios), len(ratios)
+    median = float(np.median(ratios))
+    # Order statistics one standard deviation of a binomial count beside the median.
+    low = int(np.floor(0.5 * (n_draws - np.sqrt(n_draws))))
+    high = int(np.ceil(0.5 * (n_draws + np.sqrt(n_draws))))
+    n_near = np.nan if np.isnan(median) else np.sum(ratios < _NEAR_COPY)
+    # Two of each added, so that none of 200 is not taken for certainty [Agresti, Coull 1998].
+    near = (n_near + 2) / (n_draws + 4)
+    return {
+        "novelty_": median,
+        "novelty_error_": float(ratios[high] - ratios[low]) / 2,
+        "near_copies_": float(n_near / n_draws),
+        "near_copies_error_": float(np.sqrt(near * (1 - near) / (n_draws + 4))),
+        "too_near_": float(np.mean(ratios < min_novelty)),
+    }
+
+
+def describe_near_copies(name, fraction):
+    """What to say of a sampler most of whose draws are near-copies."""
+    return (
+        f"{100 * fraction:.0f} % of the draws of {name} are near-copies of training codes: nearer "
+        f"than {_NEAR_COPY} of the distance between codes there. Choose a smoother density, for "
+        "example a larger bandwidth; 'min_novelty' helps where only some draws are near."
+    )
+
+
+def describe_too_near(name, amount, min_novelty):
+    """What to say where drawing again did not help."""
+    return (
+        f"{amount} of the draws of {name} stay nearer to training codes than "
+        f"'min_novelty'={min_novelty} allows, also after drawing again. Lower it, or choose a "
+        "smoother density."
+    )
+
+
+def warn_of_too_near(sampler, n_near, n_samples, *, stacklevel):
+    """Warn of draws that drawing again did not help, if there are any."""
+    if n_near:
+        name, amount = type(sampler).__name__, f"{n_near} of {n_samples}"
+        message = describe_too_near(name, amount, sampler.min_novelty)
+        warnings.warn(message, NearCopyWarning, stacklevel=stacklevel)
+
+
+def check_min_novelty(sampler, codes):
+    """Refuse a distance where the training codes are not known or are all equal.
+
+    Parameters
+    ----------
+    sampler : estimator
+        Has a `min_novelty` above 0.
+    codes : ndarray of shape (n_samples, n_features) or None
+        Different training codes.
+    """
+    if codes is None:
+        raise ValueError(
+            f"'min_novelty'={sampler.min_novelty} needs the training codes, which "
+            f"{type(sampler).__name__} keeps only if 'min_novelty' is above 0 during fit. Fit it "
+            "again."
+        )
+    if len(codes) < 2:
+        raise ValueError(
+            f"'min_novelty'={sampler.min_novelty} is in units of the distance between neighbors, "
+            "which needs at least 2 different codes. Use min_novelty=0."
+        )
+
+
+def draw_again(Z, index, min_novelty, redraw):
+    """Replace, in place, draws with a ratio below `min_novelty`, in ten rounds at most.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_features)
+    index : NeighborIndex
+        Of different rows, at least 2.
+    min_novelty : float
+    redraw : callable
+        Gives new draws for rows of `Z`.
+
+    Returns
+    -------
+    n_near : int
+        How many are still too near; these stay as drawn.
+    """
+    near = np.arange(len(Z))
+    for _ in range(_MOST_ROUNDS):
+        near = near[_are_nearer(index, Z[near], min_novelty)]
+        if not len(near):
+            return 0
+        Z[near] = redraw(near)
+    return int(_are_nearer(index, Z[near], min_novelty).sum())
+
+
+def _are_nearer(index, Z, limit):
+    """Which draws have a distance ratio below `limit`."""
+    distances, rows = index.query(Z, n_neighbors=2)
+    nearest = distances[:, 0]
+    # What is far enough by the distance of its two nearest rows needs no search for a nearer one.
+    gaps = np.subtract(index.X[rows[:, 0]], index.X[rows[:, 1]], dtype=np.float64)
+    near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
+    near[near] = nearest[near] < limit * index.spacings(rows[near, 0])
+    return near
