@@ -13,8 +13,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import Interval
 
 from latentgen import GaussianMixtureSampler, GaussianSampler, KernelDensitySampler
-from latentgen.base import BaseAutoencoder, BaseSampler, keep_fitted_state_on_error
+from latentgen.base import BaseAutoencoder, BaseSampler
 from latentgen.exceptions import NearCopyWarning
+from latentgen.utils._fitted import keep_fitted_state_on_error
 
 
 class Identity(BaseAutoencoder):
