@@ -23,7 +23,7 @@ ALLOWED = {
     "exceptions": set(),
     "utils": {"utils", "exceptions"},
     "networks": {"networks"},
-    "base": {"exceptions", "utils"},
+    "base": {"base", "exceptions", "utils"},
     "training": {"training", "exceptions", "utils", "networks"},
     "preprocessing": {"preprocessing", "exceptions", "utils", "networks"},
     "autoencoders": {
