@@ -217,7 +217,8 @@ class LatentGenerativePipeline(Pipeline):
                 step = clone(step)
                 codes = step.fit_transform(codes, y)
             trained.append((name, step))
-        sampler.fit(codes, y, **what_is_known(autoencoder, sampler, codes))
+        with keep_fitted_state_on_error(sampler):
+            sampler.fit(codes, y, **what_is_known(autoencoder, sampler, codes))
         self.steps[:-1] = trained
         return self
 
@@ -326,7 +327,7 @@ class LatentGenerativePipeline(Pipeline):
         """
         return self.sampler_.score_samples(self[:-1].transform(X))
 
-    @available_if(has("score", of=_last_step))
+    @available_if(has("score_samples", of=_last_step))
     def score(self, X, y=None):
         """Compute the mean log-density of the codes of images.
 
@@ -344,7 +345,8 @@ class LatentGenerativePipeline(Pipeline):
             In nats per code; higher is better. Depends on the units of the codes, so it does not
             compare autoencoders.
         """
-        return self.sampler_.score(self[:-1].transform(X), y)
+        # Not by a method of the sampler: that of scikit-learn's KernelDensity gives the sum.
+        return float(np.mean(self.score_samples(X)))
 
     def reconstruct(self, X):
         """Encode images with all steps before the sampler and decode the codes.
@@ -471,10 +473,15 @@ class LatentGenerativePipeline(Pipeline):
 
     def __getitem__(self, ind):
         part = super().__getitem__(ind)
-        if isinstance(ind, slice) and part.steps and not hasattr(part.steps[-1][1], "sample"):
+        if not isinstance(ind, slice):
+            return self._final_estimator if _is_prior(part) else part
+        last = part.steps[-1][1] if part.steps else None
+        if _is_prior(last):
+            part._prior_sampler = getattr(self, "_prior_sampler", None)
+        elif part.steps and not hasattr(last, "sample"):
             # Without a sampler it is a transformer, and can be fitted as one.
             return Pipeline(part.steps, verbose=self.verbose)
-        return self._final_estimator if _is_prior(part) else part
+        return part
 
     def _decode(self, codes):
         for _, step in reversed(self.steps[:-1]):

@@ -107,7 +107,7 @@ DIFFERENT = {
 def test_all_of_latentgen_is_looked_at():
     assert "latentgen.autoencoders._conv.ConvAutoencoder.partial_fit" in CALLABLES
     assert "latentgen.metrics._distances.frechet_distance" in CALLABLES
-    assert "latentgen.base.BaseSampler.sample" in CALLABLES
+    assert "latentgen.base._sampler.BaseSampler.sample" in CALLABLES
 
 
 @pytest.mark.parametrize("name", CALLABLES)

@@ -632,6 +632,14 @@ def test_density_estimators_of_scikit_learn_are_samplers(estimator, digits):
     assert_array_equal(pipeline.sample(6, random_state=0), pipeline.sample(6, random_state=0))
 
 
+@pytest.mark.parametrize("density", [GaussianMixture(random_state=0), KernelDensity()])
+def test_score_is_a_mean_whatever_the_sampler(density, digits):
+    """That of `KernelDensity` is a sum."""
+    X, _ = digits
+    pipeline = chain(sampler=density).fit(X)
+    assert pipeline.score(X) == pytest.approx(pipeline.score_samples(X).mean())
+
+
 def test_parameters_are_reached_by_the_names_of_the_steps():
     pipeline = chain(StandardScaler())
     pipeline.set_params(autoencoder__latent_dim=7, sampler__shrinkage=0.5, standardscaler=PCA())
@@ -651,6 +659,11 @@ def test_slices_are_pipelines_too(digits):
 def test_a_slice_without_the_sampler_can_be_fitted(digits):
     X, _ = digits
     assert chain(StandardScaler())[:-1].fit(X).transform(X[:2]).shape[0] == 2
+
+
+def test_a_slice_of_all_steps_keeps_the_prior(with_prior):
+    expected = with_prior.sample(3, random_state=0)
+    assert_array_equal(with_prior[:].sample(3, random_state=0), expected)
 
 
 def test_make_latent_pipeline_numbers_steps_of_one_class():
@@ -811,6 +824,37 @@ def test_partial_fit_with_retrain_trains_the_encoder_and_fits_the_rest_anew(digi
     assert_allclose(pipeline["sampler"].mean_, codes.mean(axis=0), atol=1e-5)
 
 
+class Own:
+    """A sampler that knows nothing of scikit-learn."""
+
+    def fit(self, X, y=None):
+        self.codes = X
+        return self
+
+    def sample(self, n_samples):
+        return self.codes[:n_samples]
+
+
+class Halfway(Own):
+    """Fails, from the second fit on, when it has changed already."""
+
+    def fit(self, X, y=None):
+        again = hasattr(self, "codes")
+        super().fit(X)
+        if again:
+            raise KeyboardInterrupt
+        return self
+
+
+def test_partial_fit_with_retrain_that_is_interrupted_changes_nothing(digits):
+    X = digits[0]
+    pipeline = chain(sampler=Halfway()).fit(X[:80])
+    before = pipeline.sample(2, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.partial_fit(X[80:], retrain=True)
+    assert_array_equal(pipeline.sample(2, random_state=0), before)
+
+
 def test_partial_fit_takes_labels(fitted_by_class, digits):
     pipeline = deepcopy(fitted_by_class)
     new = pipeline.partial_fit(digits[0][:9], np.full(9, 77))
@@ -832,17 +876,6 @@ def test_partial_fit_names_the_step_that_lacks_it(digits):
         pipeline.partial_fit(digits[0])
     pipeline.partial_fit(digits[0], retrain=True)
     assert len(pipeline.sample(2)) == 2
-
-
-class Own:
-    """A sampler that knows nothing of scikit-learn."""
-
-    def fit(self, X, y=None):
-        self.codes = X
-        return self
-
-    def sample(self, n_samples):
-        return self.codes[:n_samples]
 
 
 def test_any_object_with_fit_and_sample_is_a_sampler(digits):
