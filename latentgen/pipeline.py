@@ -257,8 +257,9 @@ class LatentGenerativePipeline(Pipeline):
         Raises
         ------
         ValueError
-            If `n_samples` is below 1, labels are unknown or cannot be used, or sources are asked
-            of a sampler that has none.
+            If `n_samples` is below 1, or labels are unknown or cannot be used.
+        NoSourceError
+            If sources are asked of a sampler that has none.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 
 from latentgen import GaussianMixtureSampler, GaussianSampler, KernelDensitySampler
 from latentgen.base import BaseAutoencoder, BaseSampler
-from latentgen.exceptions import NearCopyWarning
+from latentgen.exceptions import NearCopyWarning, NoSourceError
 from latentgen.utils._fitted import keep_fitted_state_on_error
 
 
@@ -370,5 +370,5 @@ def test_sources_stay_with_the_rows_that_are_drawn_again():
 
 
 def test_sources_of_a_sampler_without_are_refused(labeled):
-    with pytest.raises(ValueError, match="Draws of Labeled do not start from a training code"):
+    with pytest.raises(NoSourceError, match="Draws of Labeled have no source"):
         labeled.sample(3, return_source=True)

@@ -31,7 +31,7 @@ from latentgen import (
     make_latent_pipeline,
     save_model,
 )
-from latentgen.exceptions import NearCopyWarning
+from latentgen.exceptions import NearCopyWarning, NoSourceError
 
 # Of classes 0, 1 and 2.
 CLASS_SIZES = [6, 10, 4]
@@ -325,7 +325,7 @@ def test_sources_are_of_the_class_asked_for(digits):
 @pytest.mark.parametrize("sampler", [GaussianSampler(), KernelDensity()])
 def test_sources_of_samplers_without_are_refused(sampler, digits):
     pipeline = chain(sampler=sampler).fit(digits[0])
-    with pytest.raises(ValueError, match="Samplers that have one: FastHVRTSampler"):
+    with pytest.raises(NoSourceError, match="Samplers that have one: FastHVRTSampler"):
         pipeline.sample(2, return_source=True)
 
 

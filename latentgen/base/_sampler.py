@@ -29,6 +29,7 @@ from latentgen.utils._novelty import (
     warn_of_too_near,
 )
 from latentgen.utils._random import batch_random_state
+from latentgen.utils._sampling import no_source
 
 # Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
 _N_COMPARED = 200
@@ -273,8 +274,9 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         ------
         ValueError
             If `n_samples` is below 1 or contradicts `y`, labels are unknown or the sampler has
-            no classes, sources are asked of a sampler that has none, or `min_novelty` was 0
-            during ``fit`` and no longer is.
+            no classes, or `min_novelty` was 0 during ``fit`` and no longer is.
+        NoSourceError
+            If sources are asked of a sampler that has none.
 
         Warns
         -----
@@ -292,11 +294,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         rng = check_random_state(random_state)
         X_new, source, n_near = self._draw_codes(int(n_samples), y, rng)
         if return_source and "row" not in source:
-            raise ValueError(
-                f"Draws of {type(self).__name__} do not start from a training code, so they have "
-                "no source. Samplers that have one: FastHVRTSampler, KernelDensitySampler, "
-                "LocalGaussianSampler."
-            )
+            raise no_source(type(self).__name__)
         warn_of_too_near(self, n_near, n_samples, stacklevel=3)
         return (X_new, Bunch(**source)) if return_source else X_new
 

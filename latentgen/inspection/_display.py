@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
+from latentgen.exceptions import NoSourceError
 from latentgen.inspection._tiles import as_image_batch, choose_rows, draw_blocks, take_rows
 from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._novelty import distance_ratios
@@ -536,9 +537,7 @@ class SourceDisplay:
         arguments = {"y": y, "random_state": seed}
         try:
             X_new, source = estimator.sample(n_images, **arguments, return_source=True)
-        except ValueError as error:
-            if "Samplers that have one" not in str(error):
-                raise
+        except NoSourceError:
             X_new, source = estimator.sample(n_images, **arguments), None
         # The codes of these images as they were drawn: encoding them again would move them.
         codes = draw(estimator.sampler_, n_images, **arguments)

@@ -8,6 +8,16 @@ from inspect import signature
 import numpy as np
 from sklearn.utils import check_random_state
 
+from latentgen.exceptions import NoSourceError
+
+
+def no_source(name):
+    """Make the error for a class whose draws have no source."""
+    return NoSourceError(
+        f"Draws of {name} have no source: no training code is known that they start from. "
+        "Samplers that have one: FastHVRTSampler, KernelDensitySampler, LocalGaussianSampler."
+    )
+
 
 def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False):
     """Draw rows from a fitted estimator that has a method ``sample``.
@@ -41,8 +51,9 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
     TypeError
         If the estimator has no method ``sample``.
     ValueError
-        If labels are passed to an estimator that takes none, or sources are asked of one that
-        has none.
+        If labels are passed to an estimator that takes none.
+    NoSourceError
+        If sources are asked of an estimator that has none.
     """
     name = type(estimator).__name__
     if not hasattr(estimator, "sample"):
@@ -53,10 +64,7 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
     parameters = signature(estimator.sample).parameters
     if return_source:
         if "return_source" not in parameters:
-            raise ValueError(
-                f"Draws of {name} have no source. Samplers that have one: FastHVRTSampler, "
-                "KernelDensitySampler, LocalGaussianSampler."
-            )
+            raise no_source(name)
         X_new, source = estimator.sample(
             n_samples, y=y, random_state=random_state, return_source=True
         )

@@ -180,5 +180,5 @@ def test_one_sample_is_refused():
 
 
 def test_draws_have_no_source(Z):
-    with pytest.raises(ValueError, match="do not start from a training code"):
+    with pytest.raises(ValueError, match="have no source"):
         GaussianMixtureSampler(2).fit(Z).sample(return_source=True)

@@ -328,5 +328,5 @@ def test_sources_are_rows_of_the_outer_fit(outer):
 
 
 def test_sources_of_members_without_are_refused(sampler):
-    with pytest.raises(ValueError, match="Draws of ConditionalSampler do not start from"):
+    with pytest.raises(ValueError, match="Draws of ConditionalSampler have no source"):
         sampler.sample(3, return_source=True)
