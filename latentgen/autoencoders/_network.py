@@ -132,7 +132,8 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     Notes
     -----
     Layers that draw random numbers, such as dropout, take them from a generator of the training,
-    so that `random_state` decides them and the global generators are left alone. `save_model`
+    so that `random_state` decides them and the global generators are left alone. The copies of
+    the modules compute in float32, and parameters that both share are learned apart. `save_model`
     keeps modules of torch's own layers; to open a file with classes of your own, name them to
     `load_model` as ``trusted``.
 
@@ -236,8 +237,15 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
             deepcopy(part) if isinstance(part, nn.Module) else part(image_shape)
             for part in (self.encoder, self.decoder)
         ]
+        parameters = [p for part in pair for p in part.parameters()]
+        if self.trainable and not any(p.requires_grad for p in parameters):
+            raise ValueError(
+                "Expected modules with parameters that learn, got "
+                f"{len(parameters)} parameters without 'requires_grad'. Set trainable=False to "
+                "use the modules as they are."
+            )
         return EncoderDecoderNet(
-            *(part.cpu() for part in pair),
+            *(part.cpu().float() for part in pair),
             image_shape,
             output=self.output,
             loss=self.loss,

@@ -74,6 +74,7 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
                 n_epochs=n_epochs,
                 go_on=go_on,
                 first_epoch=first,
+                depends_on={"y": None if y is None else np.asarray(y)} if self.regularizers else {},
             )
         finally:
             del self._labels

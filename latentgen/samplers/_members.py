@@ -24,7 +24,14 @@ def fit_member(member, method, data, handed):
 
 def clone_with(sampler, seeds):
     """Clone a sampler and set the seeds in it; `seeds` gives one for a parameter's name."""
-    names = [name for name in sorted(sampler.get_params()) if is_seed(name)]
+    parameters = sampler.get_params()
+    for name, value in parameters.items():
+        if name.rpartition("__")[2] == "checkpoint" and value is not None:
+            raise ValueError(
+                f"Expected a sampler without a checkpoint, got {name!r}={str(value)!r}: the "
+                "trainings of all members would share that file. Set it to None."
+            )
+    names = [name for name in sorted(parameters) if is_seed(name)]
     seeds = {name: seeds(name) for name in names}
     return clone(sampler).set_params(**{k: v for k, v in seeds.items() if v is not None})
 

@@ -130,6 +130,9 @@ class AverageWeights(callbacks.Callback):
             self.model.update_parameters(net.module_)
 
     def on_train_end(self, net, **kwargs):
+        if self.raw is None:
+            # Some callback has ended the training within an epoch.
+            self.swap_in(net.module_)
         self.raw = self.model = None
 
     def swap_in(self, module):
@@ -157,22 +160,6 @@ class EarlyStopping(callbacks.EarlyStopping):
     def on_epoch_end(self, net, **kwargs):
         if net.history[-1, "epoch"] >= self.first:
             super().on_epoch_end(net, **kwargs)
-
-    def state(self):
-        """What a resumed training needs to know, as plain values and tensors."""
-        weights = getattr(self, "best_model_weights_", None)
-        return {
-            "misses": self.misses_,
-            "best_epoch": self.best_epoch_,
-            "threshold": float(self.dynamic_threshold_),
-            "weights": None if weights is None else dict(weights),
-        }
-
-    def load_state(self, state):
-        """Go on from a `state`."""
-        self.misses_, self.best_epoch_ = state["misses"], state["best_epoch"]
-        self.dynamic_threshold_ = state["threshold"]
-        self.best_model_weights_ = state["weights"]
 
 
 def build_callbacks(
@@ -250,9 +237,9 @@ def build_callbacks(
 
 def _own_copy(callback):
     """Copy a callback, since it changes while it runs; one with a connection stays as it is."""
-    module = type(callback).__module__
     printing = callbacks.EpochTimer | callbacks.PrintLog | callbacks.ProgressBar
-    if module == "skorch.callbacks.logging" and not isinstance(callback, printing):
+    loggers = (kind.__module__ == "skorch.callbacks.logging" for kind in type(callback).__mro__)
+    if any(loggers) and not isinstance(callback, printing):
         return callback
     try:
         return deepcopy(callback)

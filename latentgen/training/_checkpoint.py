@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import hashlib
+import io
+import tempfile
 from pathlib import Path
+from types import FunctionType
 
 import joblib
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from sklearn.base import BaseEstimator
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.history import History
+from torch import nn
 
 from latentgen.utils._files import atomic_path
 
@@ -42,13 +47,14 @@ class Checkpoint(Callback):
     def on_train_begin(self, net, **kwargs):
         if self.saved is not None:
             _restore(net, self.saved)
-            self.saved = None
 
     def on_epoch_end(self, net, **kwargs):
         self._write(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        self._write(net, finished=True)
+        if self.saved is None or not self.saved["finished"]:
+            self._write(net, finished=True)
+        self.saved = None
 
     def _write(self, net, finished):
         state = _state(net) | {
@@ -57,8 +63,18 @@ class Checkpoint(Callback):
             "seed": self.seed,
             "finished": finished,
         }
-        with atomic_path(self.path) as temporary:
-            torch.save(state, temporary)
+        # In memory first: torch hides what the system says of a file.
+        content = io.BytesIO()
+        torch.save(state, content)
+        try:
+            with atomic_path(self.path) as temporary:
+                temporary.write_bytes(content.getbuffer())
+        except OSError as error:
+            raise OSError(
+                f"Cannot write the checkpoint '{self.path}' of epoch {len(net.history)}: "
+                f"{error.strerror}. Make room for it and call 'fit' again, which goes on from the "
+                "last one that was written."
+            ) from error
 
 
 def _state(net):
@@ -76,7 +92,9 @@ def _state(net):
         "seconds": net.clock.seconds,
         "history": [_plain(row) for row in net.history],
         "callbacks": {
-            name: callback.state() for name, callback in callbacks.items() if _has_state(callback)
+            name: state
+            for name, callback in callbacks.items()
+            if (state := _callback_state(callback)) is not None
         },
     }
 
@@ -98,11 +116,32 @@ def _restore(net, saved):
     net.history = History({**row, "batches": []} for row in saved["history"])
     for name, state in saved["callbacks"].items():
         if name in callbacks:
-            callbacks[name].load_state(state)
+            _load_callback_state(callbacks[name], state)
 
 
-def _has_state(callback):
-    return hasattr(callback, "state") and hasattr(callback, "load_state")
+def _callback_state(callback):
+    """What a callback of skorch needs to know to go on, as plain values and tensors, or None."""
+    if isinstance(callback, EarlyStopping):
+        weights = getattr(callback, "best_model_weights_", None)
+        return {
+            "misses": callback.misses_,
+            "best_epoch": callback.best_epoch_,
+            "threshold": float(callback.dynamic_threshold_),
+            "weights": None if weights is None else dict(weights),
+        }
+    if isinstance(callback, LRScheduler):
+        return {"n_steps": callback.batch_idx_, "schedule": callback.lr_scheduler_.state_dict()}
+    return None
+
+
+def _load_callback_state(callback, state):
+    if isinstance(callback, EarlyStopping):
+        callback.misses_, callback.best_epoch_ = state["misses"], state["best_epoch"]
+        callback.dynamic_threshold_ = state["threshold"]
+        callback.best_model_weights_ = state["weights"]
+    elif isinstance(callback, LRScheduler):
+        callback.batch_idx_ = state["n_steps"]
+        callback.lr_scheduler_.load_state_dict(state["schedule"])
 
 
 def _generators(net):
@@ -110,12 +149,11 @@ def _generators(net):
 
 
 def _plain(row):
-    """One epoch of a skorch history, without its batches, as numbers that any reader knows."""
-    return {
-        key: value.item() if isinstance(value, np.generic) else value
-        for key, value in row.items()
-        if key != "batches"
+    """One epoch of a skorch history as numbers and text, without what else callbacks record."""
+    row = {
+        key: value.item() if isinstance(value, np.generic) else value for key, value in row.items()
     }
+    return {key: value for key, value in row.items() if isinstance(value, int | float | str)}
 
 
 def digest_training(parameters, X, y, **more):
@@ -139,7 +177,29 @@ def digest_training(parameters, X, y, **more):
     for start in range(0, len(X), step):
         sha.update(np.ascontiguousarray(X[start : start + step]))
     digests = {"X": sha.hexdigest(), "y": joblib.hash(None if y is None else np.asarray(y))}
-    return digests | {name: joblib.hash(value) for name, value in {**parameters, **more}.items()}
+    more = {**parameters, **more}
+    return digests | {name: joblib.hash(_described(value)) for name, value in more.items()}
+
+
+def _described(value):
+    """Plain values and arrays that stand for a parameter, the same in every process."""
+    if isinstance(value, nn.Module):
+        weights = {
+            name: tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+            for name, tensor in value.state_dict().items()
+            if not nn.parameter.is_lazy(tensor)
+        }
+        return repr(value), weights
+    if isinstance(value, BaseEstimator):
+        return type(value).__qualname__, _described(value.get_params(deep=False))
+    if isinstance(value, dict):
+        return {name: _described(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_described(item) for item in value]
+    if isinstance(value, FunctionType):
+        # Functions inside of others cannot be pickled, and so not hashed.
+        return f"{value.__module__}.{value.__qualname__}", value.__code__.co_code
+    return value
 
 
 def read_checkpoint(path, digests):
@@ -149,11 +209,14 @@ def read_checkpoint(path, digests):
     ------
     ValueError
         If the file is of another training or cannot be read.
+    OSError
+        If no file can be written there.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"Cannot write '{path}': there is no folder '{path.parent}'.")
+    if path.is_dir():
+        raise IsADirectoryError(f"Cannot write '{path}': it is a folder.")
     if not path.exists():
+        _check_writable(path)
         return None
     advice = "Delete it, or name another 'checkpoint', to train anew."
     try:
@@ -173,4 +236,19 @@ def read_checkpoint(path, digests):
             f"The checkpoint '{path}' belongs to another training: {', '.join(names)} "
             f"{'differs' if len(names) == 1 else 'differ'}. {advice}"
         )
+    if not saved["finished"]:
+        _check_writable(path)
     return saved
+
+
+def _check_writable(path):
+    """Find out before the training what its first epoch would end with."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"Cannot write '{path}': there is no folder '{path.parent}'.")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OSError(
+            f"Cannot write the checkpoint '{path}': {error.strerror}. Name a 'checkpoint' in a "
+            "folder that can be written to."
+        ) from error

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from numbers import Integral, Real
-from os import PathLike
+from os import PathLike, fspath
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -87,6 +87,7 @@ class NetworkMixin:
         go_on=False,
         stages=(),
         first_epoch=1,
+        depends_on=None,
     ):
         """Train a network on rows, then adopt it.
 
@@ -106,6 +107,9 @@ class NetworkMixin:
         stages : sequence of Stage, default=()
         first_epoch : int, default=1
             First epoch that counts for early stopping.
+        depends_on : dict, default=None
+            What decides the result beside parameters, `X` and `y`, by name: a checkpoint of
+            other values is refused.
         """
         from latentgen.training._train import train_network
 
@@ -121,6 +125,7 @@ class NetworkMixin:
             go_on=go_on,
             stages=stages,
             first_epoch=first_epoch,
+            depends_on=depends_on or {},
         )
         self._network_design = design
 
@@ -144,6 +149,9 @@ class NetworkMixin:
 
     def __getstate__(self):
         state = super().__getstate__().copy()
+        if isinstance(self.checkpoint, PathLike):
+            # A path of one system is none of another.
+            state["checkpoint"] = fspath(self.checkpoint)
         net = state.pop("net_", None)
         if net is not None:
             # Plain arrays, so that a model made on a GPU opens without one and needs no pickle.

@@ -4,9 +4,11 @@
 
 import math
 from contextlib import nullcontext
+from opcode import opmap
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import Callback
 from skorch.utils import to_device
 from torch import nn
 
@@ -35,6 +37,19 @@ class _UntilFinished:
 
     def __len__(self):
         return len(self.batches)
+
+
+def _is_raised_by_callback(error):
+    """Whether the innermost function is one of a callback, and stands at a ``raise``.
+
+    Ctrl-C comes out of any instruction, and the handler of a signal is nobody's method.
+    """
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    frame = innermost.tb_frame
+    raised = frame.f_code.co_code[innermost.tb_lasti] == opmap["RAISE_VARARGS"]
+    return raised and isinstance(frame.f_locals.get("self"), Callback)
 
 
 class TrainingNet(NeuralNet):
@@ -77,15 +92,16 @@ class TrainingNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
-            innermost = error.__traceback__
-            while innermost.tb_next is not None:
-                innermost = innermost.tb_next
-            # Whoever raises it on purpose names it; Ctrl-C comes out of any function.
-            if "KeyboardInterrupt" not in innermost.tb_frame.f_code.co_names:
+            if not _is_raised_by_callback(error):
                 raise
             raise TrainingStopped from None
         if method_name == "on_epoch_end" and self.clock.finished:
             raise TrainingStopped
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Make the optimizer, where there is anything to learn."""
+        has_any = any(True for _ in self.module_.parameters())
+        return super().initialize_optimizer(triggered_directly) if has_any else self
 
     def get_iterator(self, dataset, training=False):
         """Iterate over batches, in training until the clock has run out."""
@@ -98,6 +114,10 @@ class TrainingNet(NeuralNet):
             # The same noise in every epoch, and none taken from the training.
             self._valid_generator = make_generator(self.device, self.seed)
         super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        if training and not self.history[-1, "train_batch_count"]:
+            # Time ran out between two epochs.
+            self.history.pop()
+            raise TrainingStopped
         for name, values in self._terms[prefix].items():
             self.history.record(f"{prefix}_{name}", math.fsum(map(float, values)) / len(values))
         self._terms[prefix] = {}

@@ -28,11 +28,19 @@ _OPTIMIZERS = {
 }
 # Parameters that do not decide the result of a training.
 _WITHOUT_EFFECT = ("callbacks", "checkpoint", "device", "n_jobs", "verbose", "warm_start")
+# Parameters of skorch that parameters of the estimators stand for.
+_SET_ELSEWHERE = {
+    "callbacks": "callbacks",
+    "device": "device",
+    "train_split": "validation_fraction",
+}
 # What each stream of random numbers is for.
 _WEIGHTS, _SHUFFLING, _DRAWS, _SPLIT, _MORE = range(5)
 
 
-def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, first_epoch):
+def train_network(
+    estimator, X, y, *, design, rng, n_epochs, go_on, stages, first_epoch, depends_on
+):
     """Train the network of an estimator; see `NetworkMixin._train_network`."""
     device = resolve_device(estimator.device)
     if estimator.verbose:
@@ -43,7 +51,7 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
     if estimator.checkpoint is not None and n_epochs is None:
         weights = estimator.net_.module_.state_dict() if go_on else {}
         weights = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
-        digests = digest_training(_decisive(estimator), X, y, weights=weights)
+        digests = digest_training(_decisive(estimator) | depends_on, X, y, weights=weights)
         saved = read_checkpoint(estimator.checkpoint, digests)
         seed = seed if saved is None else saved["seed"]
         checkpoint = Checkpoint(estimator.checkpoint, digests, saved, seed)
@@ -56,6 +64,10 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
     module.to(device)
     with DrawFrom(make_generator("cpu", *seeds, _MORE)):
         estimator._prepare_module(module, X, y, device, (*seeds, _MORE))
+    split_seed = int(np.random.SeedSequence((*seeds, _SPLIT)).generate_state(1)[0])
+    if go_on:
+        # The same images are set aside again: others have been trained on.
+        split_seed = getattr(estimator, "_split_seed", split_seed)
     net = build_net(
         estimator,
         module,
@@ -63,6 +75,7 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
         len(X),
         n_epochs or estimator.max_epochs,
         seeds=seeds,
+        split_seed=split_seed,
         stages=stages,
         first_epoch=first_epoch,
         checkpoint=checkpoint,
@@ -73,7 +86,7 @@ def train_network(estimator, X, y, *, design, rng, n_epochs, go_on, stages, firs
     net.partial_fit(Rows(X, y), epochs=n_left)
     estimator._strip_module(net.module_)
     net.module_.eval()
-    estimator.net_, estimator.device_ = net, device
+    estimator.net_, estimator.device_, estimator._split_seed = net, device, split_seed
     estimator.history_ = history + epoch_rows(net.history, len(history) + 1)
     estimator.n_iter_ = len(estimator.history_)
 
@@ -89,9 +102,25 @@ def _decisive(estimator):
 
 
 def build_net(
-    estimator, module, device, n_samples, n_epochs, *, seeds, stages, first_epoch, checkpoint
+    estimator,
+    module,
+    device,
+    n_samples,
+    n_epochs,
+    *,
+    seeds,
+    split_seed,
+    stages,
+    first_epoch,
+    checkpoint,
 ):
     """Set up skorch; schedules need to know the number of steps ahead."""
+    own = estimator.net_params or {}
+    for name, parameter in _SET_ELSEWHERE.items():
+        if name in own:
+            raise ValueError(
+                f"'net_params' sets {name!r}, which {parameter!r} decides. Set {parameter!r}."
+            )
     n_valid = math.ceil(estimator.validation_fraction * n_samples)
     n_train = n_samples - n_valid
     if n_train < 2:
@@ -102,7 +131,10 @@ def build_net(
     batch_size = estimator.batch_size
     if batch_size == "auto":
         batch_size = min(max(_LEAST_BATCH, n_train // _STEPS_PER_EPOCH), estimator._largest_batch)
-    split_seed = int(np.random.SeedSequence((*seeds, _SPLIT)).generate_state(1)[0])
+    batch_size = own.get("batch_size", batch_size)
+    trained_size = own.get("iterator_train__batch_size", batch_size)
+    # skorch's word for all rows.
+    trained_size = n_train if trained_size == -1 else trained_size
     settings = {
         "optimizer": _OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         "lr": estimator.lr,
@@ -110,7 +142,7 @@ def build_net(
         "batch_size": batch_size,
         "iterator_train__shuffle": True,
         # A small last batch would be noisy, and of one row nothing for batch normalization.
-        "iterator_train__drop_last": n_train > batch_size,
+        "iterator_train__drop_last": n_train > trained_size,
         "iterator_train__collate_fn": already_collated,
         "iterator_train__generator": make_generator("cpu", *seeds, _SHUFFLING),
         "iterator_valid__collate_fn": already_collated,
@@ -123,10 +155,15 @@ def build_net(
     }
     if estimator.weight_decay is not None:
         settings["optimizer__weight_decay"] = estimator.weight_decay
-    settings |= estimator.net_params or {}
-    n_batches = n_train / settings.get("iterator_train__batch_size", settings["batch_size"])
+    settings |= own
     rounded = math.floor if settings["iterator_train__drop_last"] else math.ceil
-    n_steps = settings["max_epochs"] * rounded(n_batches)
+    n_batches = rounded(n_train / trained_size)
+    if n_batches == 0:
+        raise ValueError(
+            f"Batches of {trained_size} with 'iterator_train__drop_last' leave out all {n_train} "
+            "rows for training. Use smaller batches."
+        )
+    n_steps = settings["max_epochs"] * n_batches
     return TrainingNet(
         module,
         clock=Clock(n_steps, estimator.max_seconds, stages),

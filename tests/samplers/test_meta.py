@@ -15,6 +15,7 @@ from latentgen.samplers import (
     FastHVRTSampler,
     GaussianSampler,
     KernelDensitySampler,
+    NormalizingFlowSampler,
 )
 
 LABELS = np.array(["ant", "bee", "cat"])
@@ -330,3 +331,10 @@ def test_sources_are_rows_of_the_outer_fit(outer):
 def test_sources_of_members_without_are_refused(sampler):
     with pytest.raises(ValueError, match="Draws of ConditionalSampler have no source"):
         sampler.sample(3, return_source=True)
+
+
+@pytest.mark.parametrize("meta", [ConditionalSampler, EnsembleSampler])
+def test_a_checkpoint_that_all_members_would_share_is_refused(meta, data):
+    member = NormalizingFlowSampler(max_epochs=1, checkpoint="flow.pt")
+    with pytest.raises(ValueError, match="without a checkpoint, got 'checkpoint'='flow.pt'"):
+        meta(member).fit(*data)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
-from latentgen import ConvAutoencoder
+from latentgen import ConvAutoencoder, load_model, save_model
+from latentgen.autoencoders import FeatureAlignmentRegularizer
 
 RESUME = Path(__file__).parents[2] / "benchmarks" / "resume.py"
 
@@ -48,7 +49,8 @@ def autoencoder(path):
 
 def break_off(autoencoder, X, epoch=3):
     with pytest.raises(Boom):
-        clone(autoencoder).set_params(callbacks=[StopIn(epoch)]).fit(X)
+        callbacks = [*(autoencoder.callbacks or ()), StopIn(epoch)]
+        clone(autoencoder).set_params(callbacks=callbacks).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,10 @@ def break_off(autoencoder, X, epoch=3):
         {"ema_decay": 0.9, "validation_fraction": 0.25},
         {"optimizer": "sgd", "lr_schedule": "cosine", "grad_clip": 0.1},
         {"validation_fraction": 0.25, "n_iter_no_change": 1, "lr": 0.5},
+        {
+            "lr_schedule": "constant",
+            "callbacks": [("lr_schedule", LRScheduler("StepLR", step_size=2))],
+        },
         {"random_state": None},
     ],
 )
@@ -81,6 +87,30 @@ def test_a_broken_training_goes_on_to_the_same_bytes(autoencoder, digits, path, 
         assert {**first, "dur": 0} == {**second, "dur": 0}
 
 
+def test_early_stopping_of_the_user_goes_on_counting(autoencoder, digits):
+    def stopping():
+        return ("early_stopping", EarlyStopping(patience=3, threshold=9, sink=lambda _: None))
+
+    autoencoder.set_params(max_epochs=20, validation_fraction=0.25, callbacks=[stopping()])
+    break_off(autoencoder, digits[0], epoch=3)
+    assert clone(autoencoder).set_params(callbacks=[stopping()]).fit(digits[0]).n_iter_ == 4
+
+
+class Record(Callback):
+    """Log what a file without code cannot hold."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("matrix", np.eye(2))
+        net.history.record("exact", np.float64(0.5))
+
+
+def test_whatever_callbacks_log_does_not_spoil_the_file(autoencoder, digits):
+    autoencoder.set_params(callbacks=[Record()])
+    break_off(autoencoder, digits[0])
+    resumed = clone(autoencoder).set_params(callbacks=[]).fit(digits[0])
+    assert [row.get("exact") for row in resumed.history_] == [0.5, 0.5, None, None, None]
+
+
 def test_a_finished_training_is_taken_as_it_is(autoencoder, digits):
     X, _ = digits
     first = clone(autoencoder).fit(X)
@@ -98,6 +128,7 @@ class Rest(Callback):
 
 
 def test_time_that_was_used_before_counts(autoencoder, digits):
+    clone(autoencoder).set_params(checkpoint=None).fit(digits[0])  # What torch loads comes before.
     autoencoder.set_params(max_epochs=10_000, max_seconds=2.0)
     slow = clone(autoencoder).set_params(callbacks=[Rest(), StopIn(2)])
     with pytest.raises(Boom):
@@ -133,6 +164,46 @@ def test_other_images_are_refused(autoencoder, digits):
         clone(autoencoder).fit(X)
 
 
+def test_other_labels_are_refused_where_regularizers_see_them(autoencoder, digits):
+    X, y = digits
+    regularizer = FeatureAlignmentRegularizer(feature_model="classifier")
+    autoencoder.set_params(latent_dim=16, spatial_latent=True, regularizers=[regularizer])
+    with pytest.raises(Boom):
+        clone(autoencoder).set_params(callbacks=[StopIn(2)]).fit(X, y)
+    with pytest.raises(ValueError, match="belongs to another training: y differs"):
+        clone(autoencoder).fit(X, (y + 1) % 3)
+
+
+NETWORKS = """
+import sys
+import torch
+from torch import nn
+from skorch.callbacks import Callback
+from latentgen import NetworkAutoencoder
+from latentgen.datasets import load_digits_images
+
+class Stop(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        sys.exit(f"epoch {net.history[-1, 'epoch']}") if len(net.history) > 2 else None
+
+X, _ = load_digits_images(return_X_y=True)
+torch.manual_seed(0)
+encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.LazyLinear(4))
+model = NetworkAutoencoder(encoder, lambda shape: nn.Linear(4, 64), random_state=0, max_epochs=3)
+model.set_params(checkpoint=sys.argv[1], callbacks=[Stop()] if len(sys.argv) > 2 else None)
+sys.exit(f"resumed {model.fit(X[:100]).n_iter_}")
+"""
+
+
+def test_networks_of_the_user_are_the_same_in_another_process(path):
+    def run(*arguments):
+        command = [sys.executable, "-c", NETWORKS, path, *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stderr.splitlines()[-1]
+
+    assert run("stop") == "epoch 3"
+    assert run() == "resumed 3"
+
+
 @pytest.mark.parametrize("change", [{"verbose": 0}, {"callbacks": []}, {"device": "cpu"}])
 def test_what_does_not_decide_the_result_may_change(autoencoder, digits, change):
     break_off(autoencoder, digits[0])
@@ -151,6 +222,44 @@ def test_a_folder_that_is_not_there_is_found_out_before_the_training(autoencoder
     autoencoder.set_params(checkpoint=tmp_path / "nowhere" / "file.pt", callbacks=[StopIn(1)])
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         autoencoder.fit(digits[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that not even root writes to")
+def test_a_folder_that_cannot_be_written_to_is_found_out_before_the_training(autoencoder, digits):
+    autoencoder.set_params(checkpoint="/proc/checkpoint.pt", callbacks=[StopIn(1)])
+    with pytest.raises(OSError, match="Name a 'checkpoint' in a folder that can be written to"):
+        autoencoder.fit(digits[0])
+
+
+def test_a_folder_as_a_checkpoint_is_refused(autoencoder, digits, tmp_path):
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        autoencoder.set_params(checkpoint=tmp_path).fit(digits[0])
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from latentgen import ConvAutoencoder
+X = np.zeros((20, 64), dtype=np.uint8)
+model = ConvAutoencoder(3, channels=(4,), max_epochs=2, checkpoint=sys.argv[1], random_state=0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+model.fit(X)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk_is_a_clear_error_and_leaves_no_half_a_file(path):
+    command = [sys.executable, "-c", FULL_DISK, path, "8000"]
+    error = subprocess.run(command, capture_output=True, text=True).stderr.splitlines()[-1]
+    assert error.startswith(f"OSError: Cannot write the checkpoint '{path}' of epoch 1: ")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_path_object_goes_into_a_model_file_as_text(autoencoder, digits, path, tmp_path):
+    save_model(autoencoder.fit(digits[0]), tmp_path / "model.latentgen")
+    assert autoencoder.checkpoint is path
+    assert load_model(tmp_path / "model.latentgen").checkpoint == str(path)
 
 
 def test_partial_fit_leaves_the_checkpoint_alone(autoencoder, digits, path):
@@ -178,6 +287,7 @@ def test_a_killed_process_goes_on_to_the_same_bytes(kind, tmp_path):
 
     whole, broken = start("whole"), start("broken")
     while not (tmp_path / "broken.pt").exists():
+        assert broken.poll() is None
         time.sleep(0.005)
     broken.kill()
     broken.wait()

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler, TensorBoard
 from torch import nn
 
 from latentgen import ConvAutoencoder
@@ -206,6 +207,60 @@ def test_workers_give_the_same_batches(points):
     assert_array_equal(weights(one), weights(two))
 
 
+@pytest.mark.parametrize("size", [-1, 1000])
+@pytest.mark.parametrize("name", ["batch_size", "iterator_train__batch_size"])
+def test_batches_of_all_rows_are_one_step(points, name, size):
+    model = Line(net_params={name: size}, max_epochs=2).fit(*points)
+    assert [n for *_, n in model.module.seen] == [100, 100]
+
+
+def test_batches_that_leave_out_all_rows_are_refused(points):
+    params = {"iterator_train__batch_size": 1000, "iterator_train__drop_last": True}
+    with pytest.raises(ValueError, match="leave out all 100 rows for training. Use smaller"):
+        Line(net_params=params).fit(*points)
+
+
+@pytest.mark.parametrize(
+    "name, parameter",
+    [("callbacks", "callbacks"), ("device", "device"), ("train_split", "validation_fraction")],
+)
+def test_net_params_do_not_set_what_parameters_decide(points, name, parameter):
+    with pytest.raises(ValueError, match=f"'net_params' sets '{name}'.* Set '{parameter}'"):
+        Line(net_params={name: None}).fit(*points)
+
+
+class Sleep(Callback):
+    """Let the time run out between two epochs."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 3:
+            time.sleep(0.5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation_fraction": 0.2, "ema_decay": 0.9}])
+def test_an_epoch_without_time_for_a_step_does_not_count(points, settings):
+    Line().fit(*points)
+    model = Line(max_epochs=10, max_seconds=0.5, callbacks=[Sleep()], **settings).fit(*points)
+    assert model.n_iter_ == 2 and all("train_loss" in row for row in model.history_)
+
+
+class SetAside(Callback):
+    """Log which rows are set aside."""
+
+    def on_epoch_end(self, net, dataset_valid=None, **kwargs):
+        rows = np.sort(dataset_valid.indices)
+        net.history.record("aside", float(rows @ np.sqrt(np.arange(len(rows)) + 2)))
+
+
+def test_further_training_sets_the_same_images_aside(digits):
+    X, _ = digits
+    settings = {"validation_fraction": 0.2, "warm_start": True, "callbacks": [SetAside()]}
+    model = ConvAutoencoder(3, channels=(4,), max_epochs=1, random_state=None, **settings)
+    model = pickle.loads(pickle.dumps(model.fit(X))).fit(X).partial_fit(X)
+    aside = [row["aside"] for row in model.history_]
+    assert len(aside) == 3 and len(set(aside)) == 1
+
+
 def test_stages_freeze_what_does_not_learn(points):
     stages = [Stage("slope", 0.5, ("slope",)), Stage("all", 0.5)]
 
@@ -251,6 +306,49 @@ def test_a_callback_that_cannot_be_copied_is_used_as_it_is(points, tmp_path):
     with open(tmp_path / "log.txt", "w") as file:
         Line(callbacks=[Logger(file)]).fit(*points)
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 3
+
+
+def test_a_logger_of_a_class_of_the_user_is_used_as_it_is(points):
+    class Logger(TensorBoard):
+        def on_epoch_end(self, net, **kwargs):
+            self.writer.append(len(net.history))
+
+    lines = []
+    Line(callbacks=[Logger(lines, close_after_train=False)]).fit(*points)
+    assert lines == [1, 2, 3]
+
+
+def test_a_callback_that_stops_within_an_epoch_leaves_the_average(points):
+    class Stop(Callback):
+        def on_batch_end(self, net, training=False, **kwargs):
+            self.steps = [*getattr(self, "steps", []), net.module_.slope.weight.item()]
+            if len(self.steps) == 4:
+                raise KeyboardInterrupt
+
+    stopped = Line(ema_decay=0.9, lr=0.1, callbacks=[Stop()], lr_schedule="constant").fit(*points)
+    raw = Line(lr=0.1, callbacks=[Stop()], lr_schedule="constant").fit(*points)
+    assert stopped.n_iter_ == 1 and not np.array_equal(weights(stopped), weights(raw))
+
+
+class Handle(Callback):
+    """Send the process a signal in an epoch, whose handler raises KeyboardInterrupt."""
+
+    def on_epoch_end(self, net, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_handler_of_signals_does_not_end_the_training_in_silence(points):
+    def handle(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Line(callbacks=[Handle()]).fit(*points)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_loss_that_is_not_finite_is_an_error(points):
