@@ -35,6 +35,9 @@ class StopIn(Callback):
             raise Boom
 
 
+STEPS = [("lr_schedule", LRScheduler("StepLR", step_size=2))]
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "checkpoint.pt"
@@ -63,7 +66,7 @@ def break_off(autoencoder, X, epoch=3):
         {"validation_fraction": 0.25, "n_iter_no_change": 1, "lr": 0.5},
         {
             "lr_schedule": "constant",
-            "callbacks": [("lr_schedule", LRScheduler("StepLR", step_size=2))],
+            "callbacks": STEPS,
         },
         {"random_state": None},
     ],
