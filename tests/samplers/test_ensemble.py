@@ -190,10 +190,17 @@ def test_partial_fit_gives_members_bootstrap_samples_of_the_new_codes(Z):
     before = [member.mean_ for member in sampler.estimators_]
     sampler.partial_fit(Z + 10)
     for member, mean in zip(sampler.estimators_, before, strict=True):
-        assert member._n_seen == 400
         assert np.all(np.abs(member.mean_ - mean - 5) < 0.5)
     first, second = (member.mean_ for member in sampler.estimators_)
     assert not np.allclose(first, second)
+
+
+def test_bootstrap_samples_of_new_codes_are_as_large_as_these():
+    codes = np.arange(90.0)[:, None]
+    sampler = EnsembleSampler(Recorder(), 2).fit(codes[:40]).partial_fit(codes[40:])
+    for member in sampler.estimators_:
+        assert [len(seen) for seen in member.seen_] == [40, 50]
+        assert member.seen_[1].min() >= 40
 
 
 def test_batches_of_one_size_get_other_bootstrap_samples():

@@ -238,11 +238,21 @@ def test_partial_fit_refuses_another_network(unfitted, Z):
         sampler.set_params(**{name: 3}).partial_fit(Z)
 
 
-def test_partial_fit_shuffles_anew_and_keeps_the_scaling(fitted, Z):
-    first, second = clone_of(fitted), clone_of(fitted)
-    second._n_batches += 1
-    assert not np.allclose(draws(first.partial_fit(Z + 1)), draws(second.partial_fit(Z + 1)))
-    np.testing.assert_array_equal(first.mean_, fitted.mean_)
+def test_partial_fit_shuffles_anew_and_keeps_the_scaling(fitted, Z, monkeypatch):
+    module, seen = type(fitted.net_.module_), []
+
+    def loss(self, batch, *, original=module.loss, **kwargs):
+        seen.append(batch[0].clone())
+        return original(self, batch, **kwargs)
+
+    sampler = clone_of(fitted)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "loss", loss)
+        sampler.partial_fit(Z + 1)
+        n_first = len(seen)
+        sampler.partial_fit(Z + 1)
+    assert len(seen) == 2 * n_first and not np.allclose(seen[0], seen[n_first])
+    np.testing.assert_array_equal(sampler.mean_, fitted.mean_)
 
 
 def test_interrupted_partial_fit_leaves_the_old_weights(fitted, Z, monkeypatch):
