@@ -12,6 +12,7 @@ from latentgen.exceptions import NoSourceError
 from latentgen.inspection._tiles import as_image_batch, choose_rows, draw_blocks, take_rows
 from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._novelty import distance_ratios
+from latentgen.utils._random import draw_seed
 from latentgen.utils._sampling import draw
 
 
@@ -533,7 +534,7 @@ class SourceDisplay:
         check_scalar(n_images, "n_images", Integral, min_val=1)
         if image_shape is None:
             image_shape = getattr(estimator, "image_shape_", None)
-        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+        seed = draw_seed(check_random_state(random_state))
         arguments = {"y": y, "random_state": seed}
         try:
             X_new, source = estimator.sample(n_images, **arguments, return_source=True)

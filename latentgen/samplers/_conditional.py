@@ -17,7 +17,6 @@ from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._members import (
     any_member,
     clone_with,
-    draw_seed,
     fill,
     fit_member,
     is_seed,
@@ -25,6 +24,7 @@ from latentgen.samplers._members import (
 )
 from latentgen.utils._available import has
 from latentgen.utils._hand_over import asks_for
+from latentgen.utils._random import draw_seed
 
 _LABELS_SHOWN = 20
 

@@ -18,13 +18,13 @@ from latentgen.samplers._fast_hvrt import FastHVRTSampler
 from latentgen.samplers._members import (
     any_member,
     clone_with,
-    draw_seed,
     fill,
     fit_member,
     view,
 )
 from latentgen.utils._available import has
 from latentgen.utils._hand_over import asks_for
+from latentgen.utils._random import draw_seed
 
 
 def _bootstrap_rows(n_samples, groups, rng):

@@ -14,6 +14,7 @@ from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import KERNELS, StrategyKernel
 from latentgen.samplers._partitions import NeighborhoodPartition, TreePartition
 from latentgen.samplers._trees import tree_arrays
+from latentgen.utils._random import draw_seed
 
 
 class _HVRTPartition(TreePartition):
@@ -36,7 +37,7 @@ class _HVRTPartition(TreePartition):
             min_samples_leaf=self.min_samples_leaf,
             max_depth=self.max_depth,
             tree_splitter=self.tree_splitter,
-            random_state=rng.randint(np.iinfo(np.int32).max),
+            random_state=draw_seed(rng),
         ).fit(codes)
         fitted = {"tree": tree_arrays(model.tree_)}
         # Its own z-scores, because rounding would send codes to the other side of a threshold.

@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import correlated_noise
-from latentgen.utils._random import make_generator
+from latentgen.utils._random import draw_seed, make_generator
 
 
 class GaussianMixtureSampler(BaseSampler):
@@ -163,7 +163,7 @@ class GaussianMixtureSampler(BaseSampler):
             reg_covar=self.reg_covar,
             n_init=self.n_init,
             init_params=self.init_params,
-            random_state=rng.randint(np.iinfo(np.int32).max),
+            random_state=draw_seed(rng),
         ).fit(Z.astype(np.float64))
         covariances = self.mixture_.covariances_
         if self.covariance_type == "tied":

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._moments import scott_factors
-from latentgen.utils._random import make_generator
+from latentgen.utils._random import draw_seed, make_generator
 
 _KERNELS = ("gaussian", "tophat", "epanechnikov", "exponential", "linear", "cosine")
 _CACHE_VALUES = 2**17
@@ -236,7 +236,7 @@ class KernelDensitySampler(BaseSampler):
         self._fitted_kernel = self.kernel
         self._codes = Z.astype(np.float32)
         # Kept, so that `_partial_fit` chooses as one fit to all codes would.
-        self._fold_seed = rng.randint(np.iinfo(np.int32).max) if self.bandwidth == "cv" else 0
+        self._fold_seed = draw_seed(rng) if self.bandwidth == "cv" else 0
         self.bandwidth_ = float(self._choose_bandwidth())
 
     def _partial_fit(self, Z, y, rng):

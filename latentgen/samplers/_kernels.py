@@ -19,7 +19,7 @@ from latentgen.samplers._moments import (
     covariance_factors,
     scott_factors,
 )
-from latentgen.utils._random import make_generator
+from latentgen.utils._random import draw_seed, make_generator
 
 # Values per chunk: few calls, but buffers about the size of the L2 cache, for independent noise;
 # many rows of each cell for noise that is multiplied by the factors of cells.
@@ -323,7 +323,7 @@ class StrategyKernel(Kernel):
         fractions = fitted.sizes / fitted.sizes.sum()
         for batch in gen_batches(n_samples, max(1, _STRATEGY_VALUES // n_features)):
             budgets = rng.multinomial(batch.stop - batch.start, fractions)
-            seed = rng.randint(np.iinfo(np.int32).max)
+            seed = draw_seed(rng)
             Z = np.asarray(self.strategy.generate(fitted.context, budgets, seed))
             if Z.shape != X_new[batch].shape:
                 raise ValueError(

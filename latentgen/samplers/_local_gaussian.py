@@ -16,6 +16,7 @@ from latentgen.samplers._kernels import LocalGaussianKernel
 from latentgen.samplers._moments import cell_means, shrunk_factors
 from latentgen.samplers._neighborhoods import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._random import draw_seed
 
 _KERNEL = LocalGaussianKernel()
 _CODES_PER_CELL = 60
@@ -32,7 +33,7 @@ def _find_cells(Z, n_cells, rng):
         init="random",
         n_init=1,
         max_iter=_MAX_ITER,
-        random_state=rng.randint(np.iinfo(np.int32).max),
+        random_state=draw_seed(rng),
     )
     with warnings.catch_warnings():
         # Equal codes make fewer cells, which is what is wanted.

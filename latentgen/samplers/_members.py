@@ -41,11 +41,6 @@ def is_seed(name):
     return name.rpartition("__")[2] == "random_state"
 
 
-def draw_seed(rng):
-    """Draw a seed from a RandomState."""
-    return rng.randint(np.iinfo(np.int32).max)
-
-
 def view(member, template):
     """Fitted member that reads what it reads at draws from `template`; itself is left alone.
 

@@ -5,6 +5,8 @@
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
 
+from latentgen.utils._random import draw_seed
+
 _TREE_ARRAYS = ("children_left", "children_right", "feature", "threshold")
 
 # Random cuts of a node that are compared; with fewer, many nodes find no cut at all.
@@ -48,7 +50,7 @@ def grow_tree(Z, n_leaves, min_samples_leaf, rng, *, max_depth=None, thorough=Fa
         max_leaf_nodes=n_leaves,
         min_samples_leaf=min_samples_leaf,
         max_depth=max_depth,
-        random_state=rng.randint(np.iinfo(np.int32).max),
+        random_state=draw_seed(rng),
     )
     tree.fit(Z, Z.sum(axis=1, dtype=np.float64))
     return tree_arrays(tree), tree.apply(Z)

@@ -26,11 +26,6 @@ _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
 _DROPOUTS = {F.dropout: None, F.dropout1d: 2, F.dropout2d: 2, F.dropout3d: 2}
 
 
-def draw_seed(rng):
-    """Draw one integer seed from a `numpy.random.RandomState`."""
-    return int(rng.randint(np.iinfo(np.int32).max))
-
-
 def make_generator(device, *seeds):
     """Make a torch generator whose stream is that of some integers, on a device."""
     # With their number, since NumPy does not count zeros at the end.

@@ -17,7 +17,8 @@ from latentgen.training._clock import Clock
 from latentgen.training._data import Rows, already_collated
 from latentgen.training._inference import resolve_device
 from latentgen.training._net import TrainingNet
-from latentgen.training._random import DrawFrom, draw_seed, make_generator
+from latentgen.training._random import DrawFrom, make_generator
+from latentgen.utils._random import draw_seed
 
 # What batch_size='auto' aims at, and its least value.
 _STEPS_PER_EPOCH, _LEAST_BATCH = 50, 16

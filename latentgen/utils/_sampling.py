@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from latentgen.exceptions import NoSourceError
+from latentgen.utils._random import draw_seed
 
 
 def no_source(name):
@@ -78,7 +79,7 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
             f"{name} has no classes, got y={y!r}. Wrap it: ConditionalSampler({name}())."
         )
     rng = check_random_state(random_state)
-    seed = rng.randint(np.iinfo(np.int32).max)
+    seed = draw_seed(rng)
     if "random_state" in parameters:
         X_new = estimator.sample(n_samples, random_state=seed)
     else:
