@@ -1,6 +1,8 @@
-"""Random numbers of torch from generators of our own, so that no global one is touched."""
+"""Random numbers of torch from generators of our own, so that no global one is changed."""
 
 # SPDX-License-Identifier: BSD-3-Clause
+
+from threading import Lock
 
 import numpy as np
 import torch
@@ -24,6 +26,13 @@ _TAKE_A_GENERATOR = {
 _LIKE = {torch.rand_like: torch.rand, torch.randn_like: torch.randn}
 # Axes that share their fate: all of them, or those of samples and channels.
 _DROPOUTS = {F.dropout: None, F.dropout1d: 2, F.dropout2d: 2, F.dropout3d: 2}
+# They draw inside and take no generator, so they borrow the global one, one thread at a time.
+_DRAW_INSIDE = {
+    *(F.alpha_dropout, F.feature_alpha_dropout, F.gumbel_softmax, F.rrelu),
+    *(F.multi_head_attention_forward, F.scaled_dot_product_attention),
+    *(torch.gru, torch.lstm, torch.rnn_relu, torch.rnn_tanh),
+}
+_BORROWING = Lock()
 
 
 def make_generator(device, *seeds):
@@ -37,8 +46,8 @@ class DrawFrom(TorchFunctionMode):
     """Let torch's functions draw from one generator inside the block, in this thread only.
 
     For layers that draw without being handed a generator: initial weights, permutations, dropout.
-    A generator that is passed stays; draws inside compound functions that take none, such as the
-    dropout of attention, stay with the global generator.
+    A generator that is passed stays. Functions that draw inside, such as attention with dropout,
+    draw from the global generator, which is seeded by ours for them and put back.
 
     Parameters
     ----------
@@ -60,7 +69,24 @@ class DrawFrom(TorchFunctionMode):
             return _LIKE[func](like.shape, generator=self.generator, **kwargs)
         if func in _TAKE_A_GENERATOR and kwargs.get("generator") is None:
             kwargs = {**kwargs, "generator": self.generator}
+        if func in _DRAW_INSIDE:
+            return self._borrow(func, args, kwargs)
         return func(*args, **kwargs)
+
+    def _borrow(self, func, args, kwargs):
+        """Call a function with the global generator in a state that ours decides."""
+        device = self.generator.device
+        seed = torch.randint(2**31, (), generator=self.generator, device=device).item()
+        module = torch if device.type == "cpu" else getattr(torch, device.type)
+        on_device = () if device.type == "cpu" else (device,)
+        with _BORROWING:
+            before = module.get_rng_state(*on_device)
+            try:
+                state = torch.Generator(device).manual_seed(seed).get_state()
+                module.set_rng_state(state, *on_device)
+                return func(*args, **kwargs)
+            finally:
+                module.set_rng_state(before, *on_device)
 
     def _drop(self, n_axes, input, p=0.5, training=True, inplace=False):
         """Set values, or whole channels, to zero with probability p, and scale up the others."""

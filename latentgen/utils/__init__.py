@@ -1,4 +1,4 @@
-"""What several subpackages need: image layouts, torch helpers, optional imports."""
+"""What several subpackages need: image layouts, distances, files, optional imports."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 

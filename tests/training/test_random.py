@@ -28,6 +28,10 @@ def draw_everything():
         torch.normal(0.0, 1.0, (3,)),
     ]
     drawn += [torch.bernoulli(torch.full((9,), 0.5)), torch.empty(3).exponential_()]
+    attention = nn.MultiheadAttention(4, 2, dropout=0.5)
+    drawn += [attention(*3 * [torch.ones(9, 1, 4)])[0].detach(), F.gumbel_softmax(x[0, 0])]
+    drawn += [nn.LSTM(2, 3, num_layers=2, dropout=0.5)(torch.ones(9, 2))[0].detach()]
+    drawn += [F.scaled_dot_product_attention(x, x, x, dropout_p=0.5), F.alpha_dropout(x, 0.5)]
     drawn += [F.dropout(x, 0.5), F.dropout2d(x, 0.5), nn.Dropout(0.3)(x), nn.Dropout1d()(x[0])]
     return torch.cat([values.flatten() for values in drawn])
 
