@@ -52,8 +52,7 @@ class Checkpoint(Callback):
         self._write(net, finished=False)
 
     def on_train_end(self, net, **kwargs):
-        if self.saved is None or not self.saved["finished"]:
-            self._write(net, finished=True)
+        self._write(net, finished=True)
         self.saved = None
 
     def _write(self, net, finished):
@@ -99,9 +98,16 @@ def _state(net):
     }
 
 
+def take_finished(net, saved):
+    """Take over what a complete training has left, without training."""
+    net.module_.load_state_dict(saved["shown"])
+    net.clock.resume(saved["n_done"], saved["seconds"])
+    net.history = _history(saved)
+
+
 def _restore(net, saved):
     callbacks = dict(net.callbacks_)
-    net.module_.load_state_dict(saved["shown"] if saved["finished"] else saved["weights"])
+    net.module_.load_state_dict(saved["weights"])
     if saved["average"] is not None:
         callbacks["average_weights"].model.load_state_dict(saved["average"])
     net.clock.resume(saved["n_done"], saved["seconds"])
@@ -113,10 +119,14 @@ def _restore(net, saved):
     net.optimizer_.load_state_dict(saved["optimizer"])
     for name, generator in _generators(net).items():
         generator.set_state(saved["generators"][name])
-    net.history = History({**row, "batches": []} for row in saved["history"])
+    net.history = _history(saved)
     for name, state in saved["callbacks"].items():
         if name in callbacks:
             _load_callback_state(callbacks[name], state)
+
+
+def _history(saved):
+    return History({**row, "batches": []} for row in saved["history"])
 
 
 def _callback_state(callback):

@@ -12,7 +12,12 @@ from sklearn.utils import check_random_state
 from skorch.dataset import ValidSplit
 
 from latentgen.training._callbacks import build_callbacks
-from latentgen.training._checkpoint import Checkpoint, digest_training, read_checkpoint
+from latentgen.training._checkpoint import (
+    Checkpoint,
+    digest_training,
+    read_checkpoint,
+    take_finished,
+)
 from latentgen.training._clock import Clock
 from latentgen.training._data import Rows, already_collated
 from latentgen.training._inference import resolve_device
@@ -81,10 +86,11 @@ def train_network(
         first_epoch=first_epoch,
         checkpoint=checkpoint,
     )
-    n_left = net.max_epochs
-    if saved is not None:
-        n_left = 0 if saved["finished"] else n_left - len(saved["history"])
-    net.partial_fit(Rows(X, y), epochs=n_left)
+    if saved is not None and saved["finished"]:
+        take_finished(net, saved)
+    else:
+        n_done = 0 if saved is None else len(saved["history"])
+        net.partial_fit(Rows(X, y), epochs=net.max_epochs - n_done)
     estimator._strip_module(net.module_)
     net.module_.eval()
     estimator.net_, estimator.device_, estimator._split_seed = net, device, split_seed

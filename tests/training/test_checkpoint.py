@@ -114,12 +114,36 @@ def test_whatever_callbacks_log_does_not_spoil_the_file(autoencoder, digits):
     assert [row.get("exact") for row in resumed.history_] == [0.5, 0.5, None, None, None]
 
 
-def test_a_finished_training_is_taken_as_it_is(autoencoder, digits):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ema_decay": 0.9},
+        {"ema_decay": 0.9, "validation_fraction": 0.25, "n_iter_no_change": 1},
+    ],
+)
+def test_a_finished_training_is_taken_as_it_is(autoencoder, digits, settings):
     X, _ = digits
+    autoencoder.set_params(**settings)
     first = clone(autoencoder).fit(X)
     again = clone(autoencoder).set_params(callbacks=[StopIn(1)]).fit(X)
     assert_array_equal(first.transform(X), again.transform(X))
-    assert again.n_iter_ == 5
+    assert again.history_ == first.history_
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation_fraction": 0.25}])
+def test_what_is_killed_after_its_last_epoch_is_finished(autoencoder, digits, settings):
+    X, _ = digits
+    autoencoder.set_params(ema_decay=0.9, **settings)
+    whole = clone(autoencoder).set_params(checkpoint=None).fit(X)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Boom):
+        patch.setattr("latentgen.training._checkpoint.Checkpoint.on_train_end", break_now)
+        clone(autoencoder).fit(X)
+    assert_array_equal(clone(autoencoder).fit(X).transform(X), whole.transform(X))
+
+
+def break_now(*args, **kwargs):
+    raise Boom
 
 
 class Rest(Callback):
