@@ -4,6 +4,7 @@
 
 import math
 import warnings
+from abc import abstractmethod
 from numbers import Integral, Real
 
 import numpy as np
@@ -50,8 +51,8 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
     max_rec_degradation = 0.1
     warm_start = False
 
-    def _settle_design(self, layout):
-        raise NotImplementedError
+    @abstractmethod
+    def _settle_design(self, layout): ...
 
     def _fit_images(self, X, y, layout):
         go_on = self.warm_start and hasattr(self, "net_")

@@ -7,6 +7,8 @@ needs to be taken.
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from sklearn.metrics import pairwise_distances_argmin
 
@@ -17,7 +19,7 @@ from latentgen.samplers._trees import find_leaves, graft, grow_tree
 _LOCAL_SIZE, _MOST_LOCAL = 60, 1000
 
 
-class Partition:
+class Partition(ABC):
     """Codes cut into cells.
 
     An implementer writes ``size``, ``_fit``, ``find`` and ``_cut``.
@@ -40,21 +42,21 @@ class Partition:
         self.max_depth = max_depth
         self.tree_splitter = tree_splitter
 
+    @abstractmethod
     def size(self, n_samples, n_features):
         """Largest number of cells, and least number of codes in one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def find(self, fitted, codes):
         """Id of the cell of each code."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fit(self, codes, mean, scale, rng):
         """Cut codes; give the arrays that ``find`` needs and the id of each code's cell."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _cut(self, fitted, cell, codes, n_cells, min_samples_leaf, rng):
         """Cut the codes of one cell; as ``_fit``, or ids of None where nothing is cut."""
-        raise NotImplementedError
 
     def fit(self, codes, mean, scale, rng):
         """Cut codes into cells.

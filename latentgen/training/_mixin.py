@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from abc import abstractmethod
 from numbers import Integral, Real
 from os import PathLike, fspath
 
@@ -67,8 +68,8 @@ class NetworkMixin:
         "verbose": ["verbose"],
     }
 
-    def _make_module(self, **design):
-        raise NotImplementedError
+    @abstractmethod
+    def _make_module(self, **design): ...
 
     def _prepare_module(self, module, X, y, device, seeds):
         """Attach to the module what only its training needs; `seeds` are a tuple of integers."""

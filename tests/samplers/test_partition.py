@@ -278,6 +278,7 @@ def test_partial_fit_takes_data_frames():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sampler.partial_fit(frame)
+    assert sampler.partition_sizes_.sum() == 600
 
 
 def test_parameters_are_checked_before_draws_with_a_source(Z):
