@@ -8,6 +8,8 @@ back as one Bunch. Codes are sorted by cell: the first ``sizes[0]`` rows belong 
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -87,15 +89,13 @@ def correlated_noise(generator, cells, factors, scale=1.0):
         yield rows, noise
 
 
-class Kernel:
-    """A kernel on each training code.
+class Kernel(ABC):
+    """What happens to the codes of a cell; has ``log_density`` too if that is in closed form."""
 
-    An implementer writes ``fit`` and ``_move``, and ``log_density`` if it is known in closed form.
-    """
-
-    def check_bandwidth(self, bandwidth):
+    def check_bandwidth(self, bandwidth):  # noqa: B027 (most take any)
         """Refuse a bandwidth that the kernel has no meaning for."""
 
+    @abstractmethod
     def fit(self, codes, sizes, mean, scale, bandwidth=None):
         """Fit the kernel to codes sorted by cell.
 
@@ -113,10 +113,10 @@ class Kernel:
         fitted : dict of ndarray
             In the units of the codes, so that draws need no scaling.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, fitted, n_samples, rng, temperature=1.0):
-        """Draw from the even mixture of kernels.
+        """Draw codes, independent from row to row.
 
         Parameters
         ----------
@@ -134,6 +134,13 @@ class Kernel:
             Row of the code that each draw starts from; None if draws start from no code.
         cells : ndarray of shape (n_samples,)
         """
+
+
+class MovingKernel(Kernel):
+    """Codes that are drawn with equal probability and moved by noise."""
+
+    def draw(self, fitted, n_samples, rng, temperature=1.0):
+        """Draw codes and move them."""
         generator = make_generator(rng)
         rows = generator.integers(len(fitted.codes), size=n_samples)
         cells = np.repeat(np.arange(len(fitted.sizes)), fitted.sizes)[rows]
@@ -141,12 +148,12 @@ class Kernel:
         self._move(fitted, X_new, rows, cells, generator, temperature)
         return X_new, rows, cells
 
+    @abstractmethod
     def _move(self, fitted, out, rows, cells, generator, temperature):
         """Fill `out` with the codes in these rows, moved by noise."""
-        raise NotImplementedError
 
 
-class IndependentKernel(Kernel):
+class IndependentKernel(MovingKernel):
     """Noise that is independent in each feature, with the standard deviations of the cell."""
 
     def fit(self, codes, sizes, mean, scale, bandwidth=None):
@@ -195,7 +202,7 @@ class BootstrapNoiseKernel(IndependentKernel):
         return normal_log_density(X, fitted.codes, fitted.sizes, fitted.spread)
 
 
-class MultivariateKDEKernel(Kernel):
+class MultivariateKDEKernel(MovingKernel):
     """Normal noise with the covariance of the cell."""
 
     def fit(self, codes, sizes, mean, scale, bandwidth=None):
@@ -216,7 +223,7 @@ class MultivariateKDEKernel(Kernel):
         return normal_log_density(X, fitted.codes, fitted.sizes, fitted.factors)
 
 
-class LocalGaussianKernel(Kernel):
+class LocalGaussianKernel(MovingKernel):
     """Codes shrunk towards the mean of their cell, and normal noise with its covariance.
 
     With a bandwidth a, a code z and the mean m and factor L of its cell, a draw is
@@ -265,7 +272,7 @@ class LocalGaussianKernel(Kernel):
         return keep, ((1 - keep) * fitted.means).astype(np.float32)
 
 
-class CopulaKernel(Kernel):
+class CopulaKernel(MovingKernel):
     """Kernel density estimates of the single features of a cell, joined by a Gaussian copula."""
 
     def fit(self, codes, sizes, mean, scale, bandwidth=None):
