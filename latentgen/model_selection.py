@@ -2,7 +2,6 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from latentgen.metrics._measures import SCORES
+from latentgen.utils._warnings import warn_user
 
 __all__ = ["MOST_NEAR_COPIES", "best_without_copying", "search_table", "sweeps"]
 
@@ -122,11 +122,10 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     copies = np.where(scored, np.nan_to_num(copies, nan=1.0), np.inf)
     fewest = int(np.lexsort((fid, copies))[0])
     # Not a NearCopyWarning: who silences those of single fits still wants this answer.
-    warnings.warn(
+    warn_user(
         f"No candidate qualifies: expected at most {most_near_copies:.1%} near-copies, got "
         f"{copies[fewest]:.1%} or more. The candidate with the fewest is taken. Search smoother "
         "samplers, for example with 'min_novelty' or another 'strategy'.",
-        stacklevel=2,
     )
     return fewest
 

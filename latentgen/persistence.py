@@ -7,7 +7,6 @@ import io
 import json
 import platform
 import sys
-import warnings
 from collections import OrderedDict
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -21,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from latentgen._version import __version__
 from latentgen.utils._files import atomic_path
 from latentgen.utils._optional import import_optional
+from latentgen.utils._warnings import warn_user
 
 _FORMAT_VERSION = 1
 _META, _WEIGHTS, _STRUCTURE = "meta.json", "model.safetensors", "model.skops"
@@ -114,10 +114,9 @@ def save_model(estimator, path):
         ) from error
     unknown = _untrusted_types(skops, structure, trusted=())
     if unknown:
-        warnings.warn(
+        warn_user(
             "The model holds types that latentgen does not trust by itself. To open the file, "
             f"pass load_model(path, trusted={unknown}).",
-            stacklevel=2,
         )
     members = {_WEIGHTS: safetensors.save(weights | tensors), _STRUCTURE: structure}
     meta = {
@@ -436,10 +435,9 @@ def _warn_other_versions(path, versions):
         if versions.get(name) != here[name]
     ]
     if others:
-        warnings.warn(
+        warn_user(
             f"'{path}' was made with {' and '.join(others)}. It may behave differently here; "
             "compare some samples, or fit the model again.",
-            stacklevel=3,
         )
 
 

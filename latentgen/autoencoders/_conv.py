@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,6 +15,7 @@ from latentgen.autoencoders._prior import NormalPrior
 from latentgen.autoencoders._reconstruction import ReconstructionAutoencoder
 from latentgen.networks._conv import ConvAutoencoderNet, code_map_shape, default_channels
 from latentgen.training import apply_in_batches
+from latentgen.utils._warnings import warn_user
 
 
 class ConvAutoencoder(ReconstructionAutoencoder):
@@ -316,10 +316,9 @@ class ConvAutoencoder(ReconstructionAutoencoder):
             raise ValueError(f"'channels' must be positive integers, got {self.channels!r}.")
         n_pixels = math.prod(image_shape)
         if self.latent_dim > n_pixels:
-            warnings.warn(
+            warn_user(
                 f"'latent_dim'={self.latent_dim} is larger than the {n_pixels} pixels of an "
                 "image, so the codes compress nothing. Use a smaller 'latent_dim'.",
-                stacklevel=6,
             )
         area = math.prod(code_map_shape(image_shape, channels))
         nearest = max(1, round(self.latent_dim / area)) * area

@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-import warnings
 from abc import abstractmethod
 from numbers import Integral, Real
 
@@ -16,6 +15,7 @@ from latentgen.autoencoders.regularizers import prepare_regularizers
 from latentgen.base import BaseAutoencoder
 from latentgen.networks._reconstruction import Regularization, unit_images
 from latentgen.training import NetworkMixin, apply_in_batches
+from latentgen.utils._warnings import warn_user
 
 # Without gradients, a batch has at most so many images, and at most so many pixels.
 _INFERENCE_BATCH = 512
@@ -160,9 +160,8 @@ def warn_degradation(history, n_before, limit):
         return
     rise = min(losses[first:]) / losses[first - 1] - 1
     if rise > limit:
-        warnings.warn(
+        warn_user(
             f"The validation loss rose by {rise:.0%} under the regularizers, expected at most "
             f"'max_rec_degradation'={limit:g}. Lower their weights, or start them later.",
             ConvergenceWarning,
-            stacklevel=7,
         )

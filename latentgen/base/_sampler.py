@@ -2,7 +2,6 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from numbers import Integral
 
@@ -30,6 +29,7 @@ from latentgen.utils._novelty import (
 )
 from latentgen.utils._random import batch_random_state
 from latentgen.utils._sampling import no_source
+from latentgen.utils._warnings import warn_user
 
 # Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
 _N_COMPARED = 200
@@ -232,7 +232,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
 
     def _warn_of_copies(self):
         if message := self._describe_copies():
-            warnings.warn(message, NearCopyWarning, stacklevel=4)
+            warn_user(message, NearCopyWarning)
 
     def _describe_copies(self):
         """What ``fit`` warns of, if anything."""
@@ -295,7 +295,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         X_new, source, n_near = self._draw_codes(int(n_samples), y, rng)
         if return_source and "row" not in source:
             raise no_source(type(self).__name__)
-        warn_of_too_near(self, n_near, n_samples, stacklevel=3)
+        warn_of_too_near(self, n_near, n_samples)
         return (X_new, Bunch(**source)) if return_source else X_new
 
     def _describe_missing_classes(self, y):

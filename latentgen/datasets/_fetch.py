@@ -7,7 +7,6 @@ import hashlib
 import lzma
 import os
 import tarfile
-import warnings
 import zlib
 from http.client import HTTPException
 from io import BytesIO
@@ -21,6 +20,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from latentgen.datasets._decode import decode_image
 from latentgen.utils._files import atomic_path
+from latentgen.utils._warnings import warn_user
 
 _MNIST_MIRRORS = [
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -323,7 +323,7 @@ def _cached_cifar10_jpeg(path, subset):
             with atomic_path(file) as temporary:
                 np.save(temporary, array)
     except OSError as error:
-        warnings.warn(f"The decoded images cannot be cached: {error}.", stacklevel=4)
+        warn_user(f"The decoded images cannot be cached: {error}.")
     return arrays
 
 

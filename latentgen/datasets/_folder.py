@@ -4,7 +4,6 @@
 
 import io
 import os
-import warnings
 from numbers import Integral
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sklearn.utils._param_validation import StrOptions, validate_params
 
 from latentgen.datasets._decode import decode_image
 from latentgen.utils._files import atomic_path
+from latentgen.utils._warnings import warn_user
 
 _EXTENSIONS = frozenset(
     [".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
@@ -51,10 +51,9 @@ def _list_images(folder):
             )
         return loose, None, []
     if loose:
-        warnings.warn(
+        warn_user(
             f"'{folder}' holds class folders, so {len(loose)} images beside them are left out, "
             f"for example '{loose[0].name}'. Move them into a class folder.",
-            stacklevel=4,
         )
     paths = [path for paths in by_class.values() for path in paths]
     target = np.repeat(np.arange(len(by_class)), [len(paths) for paths in by_class.values()])
@@ -111,10 +110,9 @@ def _write_images(paths, file, *, mode, image_size, errors):
         raise OSError(f"None of the {len(paths)} images can be read, the first is {bad[0]}.")
     if bad:
         more = f" and {len(bad) - _NAMES_IN_WARNING} more" if len(bad) > _NAMES_IN_WARNING else ""
-        warnings.warn(
+        warn_user(
             f"Skipped {len(bad)} of {len(paths)} images that cannot be read: "
             f"{', '.join(bad[:_NAMES_IN_WARNING])}{more}.",
-            stacklevel=4,
         )
     return (len(kept), *shape), np.array(kept)
 

@@ -2,11 +2,11 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-
 import numpy as np
 from scipy import linalg
 from sklearn.utils import check_array
+
+from latentgen.utils._warnings import warn_user
 
 _BLOCK_VALUES = 2**22
 
@@ -115,10 +115,9 @@ def frechet_distance(X_real, X_generated):
     )
     n_samples, n_features = min(len(X_real), len(X_generated)), X_real.shape[1]
     if n_samples <= n_features:
-        warnings.warn(
+        warn_user(
             f"The covariance of {n_features} features was estimated from {n_samples} samples; FID "
             f"is strongly biased below {n_features + 1}. Use kernel_distance, or more samples.",
-            stacklevel=2,
         )
     mean_real, factor_real = _mean_and_factor(X_real)
     mean_generated, factor_generated = _mean_and_factor(X_generated)

@@ -83,7 +83,7 @@ def fill(X_new, source, rows, member, y, rng, training_rows):
         X_new[rows] = draw(member, len(rows), y=y, random_state=rng)
         return
     X_new[rows], found, n_near = member._draw_codes(len(rows), y, rng)
-    warn_of_too_near(member, n_near, len(rows), stacklevel=3)
+    warn_of_too_near(member, n_near, len(rows))
     found.pop("label", None)  # The outer sampler knows it.
     for name, values in found.items():
         if name == "row":

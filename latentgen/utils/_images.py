@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
+
+from latentgen.utils._warnings import warn_user
 
 _CHANNEL_COUNTS = (1, 3, 4)
 _CHUNK_VALUES = 2**24
@@ -126,11 +127,10 @@ def infer_layout(X, shape, ndim, image_shape):
         if side * side == n_features:
             given = (1, side, side)
         else:
-            warnings.warn(
+            warn_user(
                 f"X has {n_features} features and 'image_shape' is None, so each sample is read "
                 f"as one row of {n_features} pixels. Pass image_shape=(C, H, W), for example "
                 "(3, 32, 32).",
-                stacklevel=4,
             )
             given = (1, 1, n_features)
     return ImageLayout(given, ndim, X.dtype.name)
@@ -150,10 +150,9 @@ def warn_unusual_range(X):
             advice = "Rescale with (X + 1) / 2 or pass unsigned bytes"
         else:
             advice = "Rescale with (X - X.min()) / (X.max() - X.min())"
-        warnings.warn(
+        warn_user(
             f"Float pixels are expected in [0, 1], got values from {low:.2f} to {high:.2f}. "
             f"{advice}; values outside are clipped.",
-            stacklevel=4,
         )
 
 

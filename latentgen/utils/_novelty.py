@@ -6,11 +6,10 @@ to its own nearest different row.
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import warnings
-
 import numpy as np
 
 from latentgen.exceptions import NearCopyWarning
+from latentgen.utils._warnings import warn_user
 
 # Below this ratio a draw is a near-copy.
 _NEAR_COPY = 0.3
@@ -74,12 +73,12 @@ def describe_too_near(name, amount, min_novelty):
     )
 
 
-def warn_of_too_near(sampler, n_near, n_samples, *, stacklevel):
+def warn_of_too_near(sampler, n_near, n_samples):
     """Warn of draws that drawing again did not help, if there are any."""
     if n_near:
         name, amount = type(sampler).__name__, f"{n_near} of {n_samples}"
         message = describe_too_near(name, amount, sampler.min_novelty)
-        warnings.warn(message, NearCopyWarning, stacklevel=stacklevel)
+        warn_user(message, NearCopyWarning)
 
 
 def check_min_novelty(sampler, codes):
