@@ -18,16 +18,19 @@ from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 
 from latentgen import (
     ConditionalSampler,
+    DiffusionSampler,
     GaussianSampler,
     LatentGenerativePipeline,
     load_model,
     save_model,
 )
 from latentgen.exceptions import NearCopyWarning
+from latentgen.samplers import PriorSampler
 from latentgen.training._net import TrainingNet
 
 LAYOUTS = {"flat": (64,), "gray": (8, 8), "channels": (1, 8, 8)}
@@ -656,6 +659,52 @@ def test_temperature_scales_the_spread_of_draws(tempered, codes):
         for t in (0.3, 1.0, 1.7)
     ]
     assert spreads[0] < spreads[1] < spreads[2]
+
+
+FITTED_TO_CODES = [
+    one
+    for one in SAMPLERS
+    # Neither the one that draws from N(0, I) nor scikit-learn's own.
+    if not isinstance(one, PriorSampler)
+    and not isinstance(getattr(one, "sampler", None), GaussianMixture)
+]
+
+
+def has_exact_density(sampler):
+    """The noise in the bound of a diffusion depends on every bit of a code."""
+    return hasattr(sampler, "score_samples") and not isinstance(sampler, DiffusionSampler)
+
+
+@pytest.mark.parametrize("dtype, offset", [(np.float32, 2.0**13), (np.float64, 2.0**20)])
+@pytest.mark.parametrize("unfitted", FITTED_TO_CODES, ids=name_of)
+def test_an_offset_of_the_codes_moves_the_draws_and_nothing_else(unfitted, dtype, offset, codes):
+    # The same differences in both places; float64 has digits there that float32 has not.
+    far = (codes[0] + offset).astype(dtype).astype(np.float64)
+    here, there = (clone(unfitted).fit(Z.astype(dtype), codes[1]) for Z in (far - offset, far))
+    X_new, moved = (one.sample(200, random_state=0).astype(np.float64) for one in (here, there))
+    # Draws are float32.
+    assert_allclose(moved - offset, X_new, atol=1.1 * np.finfo(np.float32).eps * offset)
+    if has_exact_density(here):
+        scores = here.score_samples(far - offset), there.score_samples(far)
+        assert_allclose(scores[1], scores[0], rtol=1e-3, atol=1e-3)
+    if hasattr(here, "apply"):
+        assert_array_equal(there.apply(far), here.apply(far - offset))
+
+
+@pytest.mark.parametrize("unit", [2.0**-17, 2.0**17])
+@pytest.mark.parametrize("unfitted", FITTED_TO_CODES, ids=name_of)
+def test_the_unit_of_the_codes_is_that_of_the_draws(unfitted, unit, codes):
+    Z, y = codes
+    scaled = clone(unfitted)
+    # The one parameter in squared units of the codes.
+    ridges = {name: 1e-6 * unit**2 for name in scaled.get_params() if name.endswith("reg_covar")}
+    scaled.set_params(**ridges).fit(unit * Z, y)
+    plain = clone(unfitted).fit(Z, y)
+    X_new = plain.sample(200, random_state=0)
+    assert_allclose(scaled.sample(200, random_state=0) / unit, X_new, atol=2e-3)
+    if has_exact_density(plain):
+        scores = scaled.score_samples(unit * Z) + Z.shape[1] * np.log(unit)
+        assert_allclose(scores, plain.score_samples(Z), rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture(params=[one for one in SAMPLERS if hasattr(one, "partial_fit")], ids=name_of)

@@ -107,7 +107,7 @@ class DiffusionSampler(NetworkSampler):
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the codes.
     scale_ : ndarray of shape (n_features_in_,)
-        Their standard deviation, at least 1e-4 of its quadratic mean over the features.
+        Their standard deviation; constant features have 1e-4 of the least of the others.
     code_shape_ : tuple of int or None
         (C, h, w) of the maps that the U-Net sees; None with dense blocks.
     limit_ : ndarray of shape (n_features_in_,)

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import KERNELS, StrategyKernel
+from latentgen.samplers._moments import feature_scales, find_origin, move_to
 from latentgen.samplers._partitions import NeighborhoodPartition, TreePartition
 from latentgen.samplers._trees import tree_arrays
 from latentgen.utils._random import draw_seed
@@ -24,7 +25,7 @@ class _HVRTPartition(TreePartition):
     def thorough(self):
         return self.tree_splitter == "best"
 
-    def _fit(self, codes, mean, scale, rng):
+    def _fit(self, codes, scale, rng):
         try:
             # Here and not above: the import is slow, and only this class needs the package.
             from hvrt import FastHVRT
@@ -38,7 +39,7 @@ class _HVRTPartition(TreePartition):
             max_depth=self.max_depth,
             tree_splitter=self.tree_splitter,
             random_state=draw_seed(rng),
-        ).fit(codes)
+        ).fit(codes.astype(np.float64))
         fitted = {"tree": tree_arrays(model.tree_)}
         # Its own z-scores, because rounding would send codes to the other side of a threshold.
         fitted |= {"mean": model.scaler_.mean_, "scale": model.scaler_.scale_}
@@ -142,7 +143,8 @@ class FastHVRTSampler(BaseSampler):
     partition_sizes_ : ndarray of shape (n_partitions_,)
         Number of training codes in each cell.
     mean_, scale_ : ndarray of shape (n_features_in_,)
-        Mean and standard deviation of the training codes; the latter is 1 for constant features.
+        Mean and standard deviation of the training codes; constant features have the least
+        standard deviation of the others.
     novelty_ : float
         Median over 200 draws of the distance to the nearest training code, divided by the
         distance of that code to its own nearest neighbor: 0 for copies, about 1 for a density
@@ -182,10 +184,10 @@ class FastHVRTSampler(BaseSampler):
     Sources of draws have two arrays: ``row``, -1 for the copula and for strategies of your own,
     which start from no code, and ``partition``, the cell.
 
-    A fitted sampler holds the training codes in float32. With ``p`` cells and ``d`` features the
-    strategies with a covariance or a copula add ``4 p d^2`` bytes, and the copula ``512 p d``
-    bytes more. The time of ``fit`` is that of the tree. ``sample`` needs 24 bytes per row and
-    some megabytes beside its result.
+    A fitted sampler holds the training codes in float32, seen from their mean, so that offsets
+    cost no digits. With ``p`` cells and ``d`` features the strategies with a covariance or a
+    copula add ``4 p d^2`` bytes, and the copula ``512 p d`` bytes more. The time of ``fit`` is
+    that of the tree. ``sample`` needs 24 bytes per row and some megabytes beside its result.
 
     hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` alone, with
     ``partition='hvrt'``.
@@ -261,12 +263,13 @@ class FastHVRTSampler(BaseSampler):
 
     def _fit(self, Z, y, rng):
         _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
-        self.mean_, self.scale_ = Z.mean(axis=0, dtype=np.float64), Z.std(axis=0, dtype=np.float64)
-        # A constant feature has a standard deviation of rounding errors.
-        self.scale_[self.scale_ <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)] = 1
+        self.mean_ = Z.mean(axis=0, dtype=np.float64)
+        self.scale_ = feature_scales(self.mean_, Z.std(axis=0, dtype=np.float64))
         self._fitted_strategy, self._fitted_partition = self.strategy, self.partition
-        self._partition_arrays, ids = self._make_partition().fit(Z, self.mean_, self.scale_, rng)
-        self._adopt(Z.astype(np.float32), ids, np.arange(len(Z)))
+        self._origin = find_origin(Z)
+        codes = move_to(Z, self._origin)
+        self._partition_arrays, ids = self._make_partition().fit(codes, self.scale_, rng)
+        self._adopt(codes, ids, np.arange(len(Z)))
 
     def _make_partition(self):
         return _PARTITIONS[self._fitted_partition](
@@ -282,7 +285,7 @@ class FastHVRTSampler(BaseSampler):
         self.partition_sizes_ = np.bincount(cells)
         kernel = _kernel_of(self._fitted_strategy)
         self._kernel_arrays = kernel.fit(
-            self._codes, self.partition_sizes_, self.mean_, self.scale_, self.bandwidth
+            self._codes, self.partition_sizes_, self.scale_, self.bandwidth
         )
 
     def _partial_fit(self, Z, y, rng):
@@ -295,9 +298,10 @@ class FastHVRTSampler(BaseSampler):
         _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
         self._fitted_strategy = self.strategy
         partition, fitted = self._make_partition(), self._partition_arrays
+        Z = move_to(Z, self._origin)
         old = np.repeat(self._ids, self.partition_sizes_)
         ids = np.append(old, partition.find(fitted, Z))
-        codes = np.concatenate([self._codes, Z.astype(np.float32)])
+        codes = np.concatenate([self._codes, Z])
         rows = np.append(self._rows, len(self._rows) + np.arange(len(Z)))
         self._partition_arrays, ids = partition.update(fitted, codes, ids, rng)
         self._adopt(codes, ids, rows)
@@ -310,13 +314,14 @@ class FastHVRTSampler(BaseSampler):
     def _sample(self, n_samples, rng, y=None):
         kernel, arrays = self._fitted_kernel()
         X_new, rows, cells = kernel.draw(arrays, n_samples, rng, self.temperature)
+        X_new += self._origin
         rows = np.full(n_samples, -1) if rows is None else self._rows[rows]
         return X_new, {"row": rows, "partition": cells}
 
     @available_if(_has_density)
     def _log_density(self, Z):
         kernel, arrays = self._fitted_kernel()
-        return kernel.log_density(arrays, Z)
+        return kernel.log_density(arrays, Z - self._origin)
 
     def apply(self, X):
         """Find the cell of each code.
@@ -336,5 +341,5 @@ class FastHVRTSampler(BaseSampler):
 
     def _find(self, Z):
         """Cell of each code."""
-        ids = self._make_partition().find(self._partition_arrays, Z)
+        ids = self._make_partition().find(self._partition_arrays, move_to(Z, self._origin))
         return np.searchsorted(self._ids, ids)

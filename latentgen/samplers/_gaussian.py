@@ -6,10 +6,15 @@ from numbers import Real
 
 import numpy as np
 from scipy.linalg import solve_triangular
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.base import BaseSampler
+from latentgen.samplers._moments import CONSTANT_WIDTH, VARIANCE_FLOOR, feature_scales
 from latentgen.utils._random import make_generator
+
+# Values that are in float64 at a time.
+_BLOCK_VALUES = 2**18
 
 
 class GaussianSampler(BaseSampler):
@@ -66,8 +71,9 @@ class GaussianSampler(BaseSampler):
 
     Notes
     -----
-    The diagonal of an estimated covariance is raised by 1e-8 of the mean variance, at least by
-    1e-12, so that a factor exists for constant features and for fewer codes than features.
+    The diagonal of the estimated correlations is raised by 1e-8, so that a factor exists for fewer
+    codes than features, whatever their units. Constant features are given 1e-4 of the least
+    standard deviation of the others, or of 1 if all are constant.
 
     References
     ----------
@@ -109,11 +115,12 @@ class GaussianSampler(BaseSampler):
     def _partial_fit(self, Z, y, rng):
         """Update the moments, which are those of all codes at once."""
         # From a fixed origin near the mean, so that large offsets cancel no digits.
-        Z = Z - self._origin
-        self._n_seen = self._n_seen + len(Z)
-        self._sums = self._sums + Z.sum(axis=0)
-        self._products = self._products + Z.T @ Z
         n_features = Z.shape[1]
+        for batch in gen_batches(len(Z), max(1, _BLOCK_VALUES // n_features)):
+            rows = Z[batch] - self._origin
+            self._n_seen = self._n_seen + len(rows)
+            self._sums = self._sums + rows.sum(axis=0)
+            self._products = self._products + rows.T @ rows
         if self.covariance == "identity":
             self.mean_, self.factor_ = np.zeros(n_features), np.eye(n_features)
             return
@@ -125,16 +132,22 @@ class GaussianSampler(BaseSampler):
         variance = np.trace(covariance) / n_features
         identity = np.eye(n_features)
         covariance = covariance + self.shrinkage * (variance * identity - covariance)
-        covariance += max(1e-8 * variance, 1e-12) * identity
         self.mean_ = self._origin + mean
-        self.factor_ = np.linalg.cholesky(covariance)
+        std = np.sqrt(np.maximum(np.diagonal(covariance), 0))
+        scale = feature_scales(self.mean_, std, CONSTANT_WIDTH)
+        correlation = covariance / np.outer(scale, scale)
+        np.fill_diagonal(correlation, 1 + VARIANCE_FLOOR)
+        self.factor_ = scale[:, None] * np.linalg.cholesky(correlation)
 
     def _sample(self, n_samples, rng, y=None):
         generator = make_generator(rng)
-        noise = generator.standard_normal((n_samples, len(self.mean_)))
-        Z = noise @ (self.temperature * self.factor_.T)
-        Z += self.mean_
-        return Z
+        n_features = len(self.mean_)
+        factor = self.temperature * self.factor_.T
+        X_new = np.empty((n_samples, n_features), dtype=np.float32)
+        for batch in gen_batches(n_samples, max(1, _BLOCK_VALUES // n_features)):
+            noise = generator.standard_normal((batch.stop - batch.start, n_features))
+            X_new[batch] = self.mean_ + noise @ factor
+        return X_new
 
     def _log_density(self, Z):
         scores = solve_triangular(self.factor_, (Z - self.mean_).T, lower=True)

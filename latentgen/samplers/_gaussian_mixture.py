@@ -6,11 +6,16 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import correlated_noise
+from latentgen.samplers._moments import find_origin
 from latentgen.utils._random import draw_seed, make_generator
+
+# Values of noise that are drawn at a time.
+_BLOCK_VALUES = 2**18
 
 
 class GaussianMixtureSampler(BaseSampler):
@@ -154,7 +159,9 @@ class GaussianMixtureSampler(BaseSampler):
                 f"n_samples = {len(Z)}. Use n_components={len(Z)} or fewer."
             )
         mixture = BayesianGaussianMixture if self.bayesian else GaussianMixture
-        # In float64, because a covariance in float32 easily loses an eigenvalue.
+        # From near the mean, because scikit-learn takes differences of squares; and in float64,
+        # because a covariance in float32 easily loses an eigenvalue.
+        self._origin = find_origin(Z)
         self.mixture_ = mixture(
             n_components=self.n_components,
             covariance_type=self.covariance_type,
@@ -164,7 +171,8 @@ class GaussianMixtureSampler(BaseSampler):
             n_init=self.n_init,
             init_params=self.init_params,
             random_state=draw_seed(rng),
-        ).fit(Z.astype(np.float64))
+        ).fit(Z - self._origin.astype(np.float64))
+        self.mixture_.means_ += self._origin
         covariances = self.mixture_.covariances_
         if self.covariance_type == "tied":
             covariances = covariances[None]
@@ -176,23 +184,25 @@ class GaussianMixtureSampler(BaseSampler):
         generator = make_generator(rng)
         weights = self.mixture_.weights_
         component = generator.choice(len(weights), size=n_samples, p=weights / weights.sum())
-        X_new = self.mixture_.means_.astype(np.float32)[component]
+        means = self.mixture_.means_
+        X_new = np.empty((n_samples, means.shape[1]), dtype=np.float32)
         # A tied covariance has one factor.
         cells = component if len(self._factors) > 1 else np.zeros_like(component)
         if self._factors.ndim == 3:
             for rows, noise in correlated_noise(generator, cells, self._factors, self.temperature):
-                X_new[rows] += noise
+                X_new[rows] = means[component[rows]] + noise
             return X_new
-        noise = generator.standard_normal(X_new.shape, dtype=np.float32)
-        noise *= self._factors[cells].reshape(n_samples, -1)
-        noise *= np.float32(self.temperature)
-        X_new += noise
+        factors = np.float32(self.temperature) * self._factors.reshape(len(self._factors), -1)
+        for batch in gen_batches(n_samples, max(1, _BLOCK_VALUES // means.shape[1])):
+            noise = generator.standard_normal(X_new[batch].shape, dtype=np.float32)
+            noise *= factors[cells[batch]]
+            X_new[batch] = means[component[batch]] + noise
         return X_new
 
     def _log_density(self, Z):
         # A Bayesian mixture would average the logarithms of the parameters.
         fitted = self.mixture_
         density = GaussianMixture(fitted.n_components, covariance_type=fitted.covariance_type)
-        density.weights_, density.means_ = fitted.weights_, fitted.means_
+        density.weights_, density.means_ = fitted.weights_, fitted.means_ - self._origin
         density.precisions_cholesky_ = fitted.precisions_cholesky_
-        return density.score_samples(Z)
+        return density.score_samples(Z - self._origin)

@@ -96,14 +96,15 @@ class Kernel(ABC):
         """Refuse a bandwidth that the kernel has no meaning for."""
 
     @abstractmethod
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the kernel to codes sorted by cell.
 
         Parameters
         ----------
         codes : ndarray of shape (n_samples, n_features), dtype float32
+            Seen from about their mean.
         sizes : ndarray of shape (n_cells,)
-        mean, scale : ndarray of shape (n_features,)
+        scale : ndarray of shape (n_features,)
             Of the z-scores, whose units the floors of standard deviations have.
         bandwidth : float, default=None
             None is the published width.
@@ -156,11 +157,11 @@ class MovingKernel(Kernel):
 class IndependentKernel(MovingKernel):
     """Noise that is independent in each feature, with the standard deviations of the cell."""
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the standard deviations of the noise in each cell."""
         if bandwidth is None:
             bandwidth = scott_factors(sizes, codes.shape[1])[:, None]
-        spread = bandwidth * cell_stds((codes - mean) / scale, sizes) * scale
+        spread = bandwidth * cell_stds(codes / scale, sizes) * scale
         return {"spread": spread.astype(np.float32)}
 
     def _move(self, fitted, out, rows, cells, generator, temperature):
@@ -193,9 +194,9 @@ class BootstrapNoiseKernel(IndependentKernel):
 
     _noise = staticmethod(normal_noise)
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the standard deviations of the noise in each cell."""
-        return super().fit(codes, sizes, mean, scale, 0.1 if bandwidth is None else bandwidth)
+        return super().fit(codes, sizes, scale, 0.1 if bandwidth is None else bandwidth)
 
     def log_density(self, fitted, X):
         """Log-density in nats."""
@@ -205,11 +206,11 @@ class BootstrapNoiseKernel(IndependentKernel):
 class MultivariateKDEKernel(MovingKernel):
     """Normal noise with the covariance of the cell."""
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the factors of the covariances of the noise in each cell."""
         if bandwidth is None:
             bandwidth = scott_factors(sizes, codes.shape[1])[:, None]
-        factors = covariance_factors((codes - mean) / scale, sizes)
+        factors = covariance_factors(codes / scale, sizes)
         factors *= np.asarray(bandwidth * scale, dtype=np.float32)[..., None]
         return {"factors": factors}
 
@@ -238,13 +239,13 @@ class LocalGaussianKernel(MovingKernel):
                 "With 1 a draw keeps nothing of a code but its cell."
             )
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the means and the factors of the covariances of cells."""
-        Z = (codes - mean) / scale
+        Z = codes / scale
         factors = covariance_factors(Z, sizes)
         factors *= scale.astype(np.float32)[:, None]
         return {
-            "means": cell_means(Z, sizes) * scale + mean,
+            "means": cell_means(Z, sizes) * scale,
             "factors": factors,
             "bandwidth": 0.8 if bandwidth is None else bandwidth,
         }
@@ -275,12 +276,11 @@ class LocalGaussianKernel(MovingKernel):
 class CopulaKernel(MovingKernel):
     """Kernel density estimates of the single features of a cell, joined by a Gaussian copula."""
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Fit the correlations of normal scores and the quantiles of marginals."""
-        Z = (codes - mean) / scale
+        Z = codes / scale
         tables = quantile_tables(Z, sizes, bandwidth)
         tables *= scale[:, None].astype(np.float32)
-        tables += mean[:, None].astype(np.float32)
         return {"factors": copula_factors(Z, sizes), "tables": tables}
 
     def draw(self, fitted, n_samples, rng, temperature=1.0):
@@ -315,16 +315,16 @@ class StrategyKernel(Kernel):
                 f"{type(self.strategy).__name__}. Set the width there, and bandwidth=None here."
             )
 
-    def fit(self, codes, sizes, mean, scale, bandwidth=None):
+    def fit(self, codes, sizes, scale, bandwidth=None):
         """Let the strategy prepare."""
         present = np.arange(len(sizes))
-        Z = (codes - mean) / scale
+        Z = codes / scale
         context = self.strategy.prepare(Z, np.repeat(present, sizes), present)
-        return {"context": context, "mean": mean, "scale": scale}
+        return {"context": context, "scale": scale}
 
     def draw(self, fitted, n_samples, rng, temperature=1.0):
         """Draw with fair budgets, in random order and in the units of the codes."""
-        n_features = len(fitted.mean)
+        n_features = len(fitted.scale)
         X_new = np.empty((n_samples, n_features), dtype=np.float32)
         cells = np.empty(n_samples, dtype=np.intp)
         fractions = fitted.sizes / fitted.sizes.sum()
@@ -339,7 +339,7 @@ class StrategyKernel(Kernel):
                 )
             # The strategy groups its rows by partition.
             order = rng.permutation(len(Z))
-            X_new[batch] = (Z * fitted.scale + fitted.mean)[order]
+            X_new[batch] = (Z * fitted.scale)[order]
             cells[batch] = np.repeat(np.arange(len(budgets)), budgets)[order]
         return X_new, None, cells
 

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._kernels import LocalGaussianKernel
-from latentgen.samplers._moments import cell_means, shrunk_factors
+from latentgen.samplers._moments import cell_means, find_origin, move_to, shrunk_factors
 from latentgen.samplers._neighborhoods import fit_cells_to_density
 from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._random import draw_seed
@@ -38,7 +38,7 @@ def _find_cells(Z, n_cells, rng):
     with warnings.catch_warnings():
         # Equal codes make fewer cells, which is what is wanted.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = kmeans.fit_predict((Z - Z.mean(axis=0)).astype(np.float32))
+        labels = kmeans.fit_predict(Z)
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -142,7 +142,7 @@ class LocalGaussianSampler(BaseSampler):
     first fit, or has among `n_cells` (1000 with ``'auto'``), are cut by k-means into cells of
     that size.
 
-    A fitted sampler holds the training codes in float32 and
+    A fitted sampler holds the training codes in float32, seen from their mean, and
     ``4 * n_cells_ * n_features_in_ ** 2`` bytes of factors.
 
     References
@@ -207,6 +207,8 @@ class LocalGaussianSampler(BaseSampler):
                 f"'n_cells'={n_cells} needs at least as many codes, got n_samples = {len(Z)}. "
                 "Use fewer cells, or n_cells='auto'."
             )
+        self._origin = find_origin(Z)
+        Z = move_to(Z, self._origin)
         cells = fit_cells_to_density(Z, _find_cells(Z, n_cells, rng))
         self._usual_size = len(Z) / (cells.max() + 1)
         self._fit_cells(Z, cells, np.arange(len(Z)))
@@ -215,7 +217,7 @@ class LocalGaussianSampler(BaseSampler):
         """Give new codes to their nearest cells, and cut cells that have outgrown the others."""
         old = np.repeat(np.arange(self.n_cells_), self.cell_sizes_)
         cells = np.append(old, NeighborIndex(self.cell_means_).query(Z)[1])
-        Z = np.concatenate([self._codes, Z])
+        Z = np.concatenate([self._codes, move_to(Z, self._origin)])
         # A limited number of cells lets each grow with the codes.
         auto = self.n_cells == "auto"
         usual = max(self._usual_size, len(Z) / (_MAX_CELLS if auto else self.n_cells))
@@ -228,16 +230,12 @@ class LocalGaussianSampler(BaseSampler):
     def _fit_cells(self, Z, cells, rows):
         """Set what draws need, from codes, their cells and their rows in the training data."""
         order = np.argsort(cells, kind="stable")
-        Z, self._rows = Z[order], rows[order]
+        self._codes, self._rows = Z[order], rows[order]
         self.cell_sizes_ = np.bincount(cells)
         self.n_cells_ = len(self.cell_sizes_)
-        # From the mean of all codes, so that large offsets cancel no digits.
-        origin = Z.mean(axis=0, dtype=np.float64)
-        centered = (Z - origin).astype(np.float32)
-        self.cell_means_ = origin + cell_means(centered, self.cell_sizes_)
+        self.cell_means_ = self._origin + cell_means(self._codes, self.cell_sizes_).astype(float)
         shrinkage = None if self.shrinkage == "auto" else self.shrinkage
-        self.cell_factors_ = shrunk_factors(centered, self.cell_sizes_, shrinkage)
-        self._codes = Z.astype(np.float32)
+        self.cell_factors_ = shrunk_factors(self._codes, self.cell_sizes_, shrinkage)
         self._fitted_bandwidth = self.bandwidth
 
     def _fitted_arrays(self):
@@ -245,7 +243,7 @@ class LocalGaussianSampler(BaseSampler):
         return Bunch(
             codes=self._codes,
             sizes=self.cell_sizes_,
-            means=self.cell_means_,
+            means=self.cell_means_ - self._origin,
             factors=self.cell_factors_,
             bandwidth=self._fitted_bandwidth,
         )
@@ -253,7 +251,8 @@ class LocalGaussianSampler(BaseSampler):
     def _sample(self, n_samples, rng, y=None):
         arrays = self._fitted_arrays()
         X_new, rows, cells = _KERNEL.draw(arrays, n_samples, rng, self.temperature)
+        X_new += self._origin
         return X_new, {"row": self._rows[rows], "cell": cells}
 
     def _log_density(self, Z):
-        return _KERNEL.log_density(self._fitted_arrays(), Z)
+        return _KERNEL.log_density(self._fitted_arrays(), Z - self._origin)

@@ -1,7 +1,7 @@
-"""Means, spreads and covariances of cells.
+"""Origin and scale of codes; means, spreads and covariances of cells.
 
-Codes are sorted by cell: the first ``sizes[0]`` rows belong to cell 0, the next ``sizes[1]`` to
-cell 1, and so on.
+Codes of cells are sorted by cell: the first ``sizes[0]`` rows belong to cell 0, the next
+``sizes[1]`` to cell 1, and so on.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -13,6 +13,41 @@ from scipy.sparse import csr_array
 # Least standard deviation and least variance of a kernel in units of the z-scores.
 STD_FLOOR = 0.01
 VARIANCE_FLOOR = 1e-8
+# What constant features have in units of the least standard deviation of the others.
+CONSTANT_WIDTH = 1e-4
+
+
+def find_origin(Z):
+    """Mean of the codes, rounded to float32, so that adding it to a draw rounds only once."""
+    return Z.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def move_to(Z, origin):
+    """Codes seen from an origin, in float32, which far from zero would lose their digits."""
+    out = np.empty(Z.shape, dtype=np.float32)
+    return np.subtract(Z, origin.astype(np.float64), out=out, casting="same_kind")
+
+
+def feature_scales(mean, std, width=1.0):
+    """Standard deviations of features, with a width for constant ones.
+
+    Parameters
+    ----------
+    mean, std : ndarray of shape (n_features,)
+        A constant feature has a standard deviation of rounding errors.
+    width : float, default=1.0
+        What a constant feature has, in units of the least standard deviation of the others, or
+        of 1 if all are constant.
+
+    Returns
+    -------
+    scale : ndarray of shape (n_features,)
+        Above 0.
+    """
+    constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    least = std[~constant].min(initial=np.inf)
+    least = width * (least if np.isfinite(least) else 1.0)
+    return np.where(constant, np.maximum(std, least), std)
 
 
 def cell_starts(sizes):
@@ -84,12 +119,15 @@ def shrunk_factors(Z, sizes, shrinkage=None):
 
     freedom = max(len(Z) - len(sizes), 1)
     pooled = sum(map(scatter, range(len(sizes)))) / freedom
-    # The target needs all its directions, even with fewer codes than features.
-    variance = np.trace(pooled) / n_features
-    pull = _oracle_shrinkage(pooled, freedom)
-    pooled = (1 - pull) * pooled + pull * variance * identity
-    pooled += max(VARIANCE_FLOOR * variance, 1e-12) * identity
-    root = np.linalg.cholesky(pooled)
+    # The target needs all its directions, even with fewer codes than features. Its correlations
+    # are pulled and raised, so that no feature is measured by the variance of others.
+    scale = CONSTANT_WIDTH * feature_scales(0.0, Z.std(axis=0, dtype=np.float64))
+    scale = np.maximum(np.sqrt(np.diagonal(pooled)), scale)
+    pooled /= np.outer(scale, scale)
+    np.fill_diagonal(pooled, 1)
+    pooled *= 1 - _oracle_shrinkage(pooled, freedom)
+    np.fill_diagonal(pooled, 1 + VARIANCE_FLOOR)
+    root = scale[:, None] * np.linalg.cholesky(pooled)
     whiten = solve_triangular(root, identity, lower=True)
 
     weights = None if shrinkage is None else np.broadcast_to(shrinkage, len(sizes))

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from latentgen.base import BaseSampler
+from latentgen.samplers._moments import CONSTANT_WIDTH, feature_scales
 from latentgen.training import NetworkMixin, apply_in_batches
 
 # Codes that are drawn or scored at a time.
@@ -46,10 +47,8 @@ class NetworkSampler(NetworkMixin, BaseSampler):
     def _set_scale(self, Z):
         """Settle mean and scale of the codes."""
         self.mean_ = Z.mean(axis=0, dtype=np.float64)
-        variance = Z.var(axis=0, dtype=np.float64)
         # A constant feature keeps a width, as in GaussianSampler.
-        floor = max(1e-8 * variance.mean(), 1e-12)
-        self.scale_ = np.sqrt(np.maximum(variance, floor))
+        self.scale_ = feature_scales(self.mean_, Z.std(axis=0, dtype=np.float64), CONSTANT_WIDTH)
 
     def _standardize(self, Z):
         return ((Z - self.mean_) / self.scale_).astype(np.float32)

@@ -81,7 +81,7 @@ class NormalizingFlowSampler(NetworkSampler):
     mean_ : ndarray of shape (n_features_in_,)
         Mean of the codes.
     scale_ : ndarray of shape (n_features_in_,)
-        Their standard deviation, at least 1e-4 of its quadratic mean over the features.
+        Their standard deviation; constant features have 1e-4 of the least of the others.
     device_ : str
         Device in use.
     novelty_ : float

@@ -51,20 +51,21 @@ class Partition(ABC):
         """Id of the cell of each code."""
 
     @abstractmethod
-    def _fit(self, codes, mean, scale, rng):
+    def _fit(self, codes, scale, rng):
         """Cut codes; give the arrays that ``find`` needs and the id of each code's cell."""
 
     @abstractmethod
     def _cut(self, fitted, cell, codes, n_cells, min_samples_leaf, rng):
         """Cut the codes of one cell; as ``_fit``, or ids of None where nothing is cut."""
 
-    def fit(self, codes, mean, scale, rng):
+    def fit(self, codes, scale, rng):
         """Cut codes into cells.
 
         Parameters
         ----------
         codes : ndarray of shape (n_samples, n_features)
-        mean, scale : ndarray of shape (n_features,)
+            Seen from about their mean, as all codes here.
+        scale : ndarray of shape (n_features,)
             Of the z-scores.
         rng : RandomState
 
@@ -74,7 +75,7 @@ class Partition(ABC):
         ids : ndarray of shape (n_samples,)
             Id of the cell of each code.
         """
-        fitted, ids = self._fit(codes, mean, scale, rng)
+        fitted, ids = self._fit(codes, scale, rng)
         # How many codes each cell was made for, and out of how many.
         return fitted | {"made_sizes": np.bincount(ids), "n_made": len(codes)}, ids
 
@@ -134,8 +135,8 @@ class TreePartition(Partition):
         """Leaf of each code."""
         return find_leaves((codes - fitted["mean"]) / fitted["scale"], fitted["tree"])
 
-    def _fit(self, codes, mean, scale, rng):
-        size = self.size(*codes.shape)
+    def _fit(self, codes, scale, rng):
+        size, mean = self.size(*codes.shape), codes.mean(axis=0, dtype=np.float64)
         tree, ids = grow_tree((codes - mean) / scale, *size, rng, max_depth=self.max_depth)
         return {"tree": tree, "mean": mean, "scale": scale}, ids
 
@@ -177,7 +178,7 @@ class NeighborhoodPartition(Partition):
         kept = kept[taken]
         return fitted | {name: fitted[name][kept] for name in ("means", "made_sizes")}, ids
 
-    def _fit(self, codes, mean, scale, rng):
+    def _fit(self, codes, scale, rng):
         means, ids = find_neighborhoods(codes, *self.size(*codes.shape), rng)
         return {"means": means}, ids
 

@@ -78,6 +78,27 @@ def test_unusual_codes(covariance, codes):
     assert np.isfinite(sampler.score_samples(codes)).all()
 
 
+@pytest.mark.parametrize("covariance", ["full", "diag"])
+def test_features_of_very_different_units_keep_their_covariance(covariance):
+    """A ridge in units of the mean variance made narrow features a million times too wide."""
+    unit = np.array([1e-6, 1.0, 1e6])
+    Z = np.random.RandomState(0).standard_normal((500, 3)) @ [[1, 0.5, 0.2], [0, 1, 0.5], [0, 0, 1]]
+    plain = GaussianSampler(covariance=covariance).fit(Z)
+    scaled = GaussianSampler(covariance=covariance).fit(Z * unit)
+    np.testing.assert_allclose(scaled.factor_, unit[:, None] * plain.factor_, rtol=1e-6)
+    draws = scaled.sample(50, random_state=0)
+    np.testing.assert_allclose(draws / unit, plain.sample(50, random_state=0), rtol=1e-4)
+    scores = scaled.score_samples(Z * unit) + np.log(unit).sum()
+    np.testing.assert_allclose(scores, plain.score_samples(Z), rtol=1e-6)
+
+
+def test_constant_features_stay_constant():
+    Z = np.random.RandomState(0).standard_normal((200, 3)) * [1e3, 0.0, 1e-3] + [0, 7, 0]
+    sampler = GaussianSampler().fit(Z)
+    np.testing.assert_allclose(sampler.sample(50, random_state=0)[:, 1], 7, atol=1e-6)
+    assert sampler.factor_[1, 1] == pytest.approx(1e-4 * Z[:, 2].std(ddof=1))
+
+
 def test_draws_of_float32_codes_are_float32(Z):
     assert GaussianSampler().fit(Z.astype(np.float32)).sample(3).dtype == np.float32
 

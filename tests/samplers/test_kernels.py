@@ -32,8 +32,8 @@ def codes():
 
 def fit(name, codes, sizes=SIZES, bandwidth=None):
     """What `draw` and `log_density` take."""
-    mean, scale = codes.mean(axis=0, dtype=np.float64), codes.std(axis=0, dtype=np.float64)
-    fitted = KERNELS[name].fit(codes, sizes, mean, scale, bandwidth)
+    scale = codes.std(axis=0, dtype=np.float64)
+    fitted = KERNELS[name].fit(codes, sizes, scale, bandwidth)
     return Bunch(codes=codes, sizes=sizes, **fitted)
 
 

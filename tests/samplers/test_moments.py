@@ -48,10 +48,27 @@ def test_estimated_shrinkage_falls_with_the_number_of_codes():
     def error(n, shrinkage):
         """Mean error of the covariances of four cells that share theirs."""
         sizes, d = np.full(4, n), 10
-        covariance = np.diag(np.linspace(1, 5, d))
-        Z = rng.standard_normal((4 * n, d)) * np.sqrt(np.diag(covariance))
+        variances = np.linspace(1, 5, d)
+        covariance = 0.5 * np.sqrt(np.outer(variances, variances)) + 0.5 * np.diag(variances)
+        Z = rng.standard_normal((4 * n, d)) @ np.linalg.cholesky(covariance).T
         factors = _moments.shrunk_factors(Z, sizes, shrinkage)
         return np.abs(covariances_of(factors) - covariance).mean()
 
     assert error(15, None) < 0.7 * error(15, 0)
     assert error(3000, None) == pytest.approx(error(3000, 0), rel=0.5)
+
+
+@pytest.mark.parametrize("shrinkage", [None, 0.3])
+@pytest.mark.parametrize("sizes", [SIZES, np.full(50, 4)], ids=["cells", "small cells"])
+def test_shrunk_factors_follow_the_unit_of_each_feature(Z, sizes, shrinkage):
+    """A ridge in units of the mean variance used to swallow narrow features."""
+    unit = np.array([1e-6, 1.0, 1e6])
+    expected = _moments.shrunk_factors(Z, sizes, shrinkage) * unit[:, None]
+    found = _moments.shrunk_factors(Z * unit, sizes, shrinkage)
+    np.testing.assert_allclose(found / unit[:, None], expected / unit[:, None], atol=1e-5)
+
+
+def test_scales_of_constant_features_are_a_fraction_of_the_least_other():
+    mean, std = np.array([0.0, 3.0, 1e6, 5.0]), np.array([2.0, 0.5, 1e-10, 0.0])
+    np.testing.assert_allclose(_moments.feature_scales(mean, std, 0.1), [2, 0.5, 0.05, 0.05])
+    np.testing.assert_allclose(_moments.feature_scales(mean, np.zeros(4), 0.1), 0.1)
