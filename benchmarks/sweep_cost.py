@@ -47,7 +47,7 @@ class Stopwatch:
 
 
 def time_search(pipeline, grid, folds, X):
-    scorer = Stopwatch(FIDScorer(random_state=0))
+    scorer = Stopwatch(FIDScorer("pixels", X_train=X, random_state=0))
     search = GridSearchCV(pipeline, grid, scoring=scorer, cv=folds, refit=False)
     start = time.perf_counter()
     search.fit(X)
@@ -57,7 +57,7 @@ def time_search(pipeline, grid, folds, X):
 def time_parts(pipeline, grid, folds, X):
     """Seconds of the autoencoder fits, the sampler fits and the scoring, without a search."""
     autoencoder, sampler = pipeline.named_steps["autoencoder"], pipeline.named_steps["sampler"]
-    scorer = Stopwatch(FIDScorer(random_state=0))
+    scorer = Stopwatch(FIDScorer("pixels", X_train=X, random_state=0))
     autoencoder_seconds = sampler_seconds = 0.0
     for train, test in folds.split(X):
         start = time.perf_counter()

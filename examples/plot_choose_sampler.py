@@ -55,7 +55,7 @@ def best_of_the_new(results):
 
 
 warnings.simplefilter("ignore", NearCopyWarning)  # fit warns of what is wanted here
-scorer = GenerationScorer(features, X_train=X, n_samples=2000)
+scorer = GenerationScorer(features, X_train=X, n_samples=2000, most_near_copies=1)
 folds = ShuffleSplit(2, test_size=0.3, random_state=0)
 with TemporaryDirectory() as cache:
     autoencoder = lg.ConvAutoencoder(16, batch_size=64, lr=0.01, random_state=0)

@@ -9,12 +9,10 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from latentgen.metrics._measures import SCORES
+from latentgen.metrics._scorer import MOST_NEAR_COPIES
 from latentgen.utils._warnings import warn_user
 
 __all__ = ["MOST_NEAR_COPIES", "best_without_copying", "search_table", "sweeps"]
-
-#: Largest fraction of near-copies with which `best_without_copying` still chooses a candidate.
-MOST_NEAR_COPIES = 0.05
 
 #: Named grids for `GridSearchCV`, by what they vary.
 #:
@@ -49,9 +47,8 @@ _LONGEST_VALUE = 48
 def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     """Choose the candidate of the lowest FID among those that do not copy.
 
-    Pass it as ``refit`` to a search whose ``scoring`` is a `GenerationScorer` with `X_train`. A
-    sampler that copies its training images has an excellent FID, so the lowest FID alone is not
-    a choice.
+    Pass it as ``refit`` to a search whose ``scoring`` is a `GenerationScorer`. A sampler that
+    copies its training images has an excellent FID, so the lowest FID alone is not a choice.
 
     Parameters
     ----------
@@ -59,7 +56,8 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
         ``cv_results_`` of a search.
     most_near_copies : float, default=0.05
         Largest fraction of near-copies of a candidate that qualifies, in [0, 1]. To set it, pass
-        ``functools.partial(best_without_copying, most_near_copies=0.01)`` as ``refit``.
+        ``functools.partial(best_without_copying, most_near_copies=0.01)`` as ``refit``. For a
+        larger one, set `most_near_copies` of the scorer too, which gives copiers no FID.
 
     Returns
     -------
@@ -69,13 +67,13 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     Raises
     ------
     ValueError
-        If the results lack one of the scores, or if no candidate has a finite FID.
+        If the results lack one of the scores, or if none is finite.
 
     Warns
     -----
     UserWarning
-        If no candidate qualifies. The search then keeps its results, and
-        ``best_estimator_`` copies.
+        If no candidate qualifies, which is an answer: ``best_estimator_`` copies. The search keeps
+        its results, which an error would throw away.
 
     See Also
     --------
@@ -102,24 +100,29 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     missing = [
         name for name in ("neg_frechet_distance", "near_copies") if _MEAN + name not in results
     ]
+    failed = ValueError(
+        "No candidate has a finite score: every fit or scoring failed. Run the search with "
+        "error_score='raise' to see why."
+    )
+    if np.isnan(results.get(_MEAN + "score", 0)).all():
+        # What a search has in place of all scores where every scorer raised.
+        raise failed
     if missing:
         raise ValueError(
             f"best_without_copying needs the scores {' and '.join(missing)}, which the search "
-            "does not have. Use scoring=GenerationScorer(X_train=X) with all images of the search."
+            "does not have. Use scoring=GenerationScorer(features, X_train=X) with all images of "
+            "the search."
         )
     fid = -np.asarray(results[_MEAN + "neg_frechet_distance"], dtype=float)
     copies = np.asarray(results[_MEAN + "near_copies"], dtype=float)
-    scored = np.isfinite(fid)
-    if not scored.any():
-        raise ValueError(
-            "No candidate has a finite FID: every fit or scoring failed. Run the search with "
-            "error_score='raise' to see why."
-        )
-    qualified = scored & (copies <= most_near_copies)
+    if not np.isfinite([fid, copies]).any():
+        raise failed
+    # Without a FID a candidate failed, or its scorer found that it copies.
+    qualified = np.isfinite(fid) & (copies <= most_near_copies)
     if qualified.any():
         return int(np.argmin(np.where(qualified, fid, np.inf)))
     # A fraction that is not finite counts as the worst one.
-    copies = np.where(scored, np.nan_to_num(copies, nan=1.0), np.inf)
+    copies = np.nan_to_num(copies, nan=1.0)
     fewest = int(np.lexsort((fid, copies))[0])
     # Not a NearCopyWarning: who silences those of single fits still wants this answer.
     warn_user(
@@ -199,7 +202,8 @@ def score_heading(name, scoring=None):
     name : str
         Name of the score, as in the results of a search.
     scoring : str, callable or None, default=None
-        ``scoring`` of the search, which names the one score that is called 'score'.
+        ``scoring`` of the search, which names the one score that is called 'score', and whose
+        feature extractor decides what a distance is called.
 
     Returns
     -------
@@ -215,7 +219,8 @@ def score_heading(name, scoring=None):
     measure, sign = SCORES.get(name), -1 if name.startswith("neg_") else 1
     if measure is None:
         return name.removeprefix("neg_").replace("_", " "), sign > 0, sign
-    return measure.heading, measure.greater_is_better, sign
+    heading = measure.heading_in(getattr(scoring, "feature_extractor", None))
+    return heading, measure.greater_is_better, sign
 
 
 def values_by_heading(scores, scoring=None):

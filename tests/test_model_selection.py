@@ -78,6 +78,12 @@ def test_nothing_qualifies_is_said_and_the_fewest_copies_are_taken():
         assert best_without_copying(results([1, 9, 3, 2], [0.9, 0.06, 0.06, np.nan])) == 2
 
 
+def test_a_copier_without_a_fid_does_not_qualify():
+    assert best_without_copying(results([np.nan, 9], [0.9, 0])) == 1
+    with pytest.warns(UserWarning, match="No candidate qualifies"):
+        assert best_without_copying(results([np.nan, np.nan], [0.9, 0.8])) == 1
+
+
 def test_most_near_copies_is_the_limit():
     choose = functools.partial(best_without_copying, most_near_copies=0.5)
     assert choose(results([1, 3, 2], [0.9, 0, 0.4])) == 2
@@ -89,7 +95,8 @@ def test_most_near_copies_is_the_limit():
     [
         ({"mean_test_score": [1.0]}, {}, "needs the scores neg_frechet_distance and near_copies"),
         ({"mean_test_neg_frechet_distance": [1.0]}, {}, r"needs the scores near_copies.*X_train=X"),
-        (results([np.nan], [0]), {}, "No candidate has a finite FID"),
+        (results([np.nan], [np.nan]), {}, "No candidate has a finite score"),
+        ({"mean_test_score": np.array([np.nan])}, {}, "No candidate has a finite score"),
         (results([1], [0]), {"most_near_copies": 2}, "most_near_copies == 2, must be <= 1"),
     ],
 )
@@ -152,7 +159,8 @@ def test_table_has_scores_by_heading_in_their_own_sign():
     [
         (None, "score", 7),
         ("neg_mean_squared_error", "mean squared error", 16),
-        (FIDScorer(), "FID", -1),
+        (FIDScorer(np.sum, X_train=X), "FID", -1),
+        (FIDScorer("pixels", X_train=X), "pixel distance", -1),
         (lambda estimator, X, y: {"neg_pixel_error": 1.0}, "pixel error", -1),
     ],
 )

@@ -5,10 +5,11 @@
 import ast
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 from latentgen import (
     ConditionalSampler,
@@ -22,6 +23,7 @@ from latentgen import (
 from latentgen.cli._console import (
     ReportingGridSearch,
     candidate_rows,
+    fid_heading,
     print_report,
     print_table,
 )
@@ -43,6 +45,7 @@ from latentgen.metrics._scorer import labels_like
 from latentgen.model_selection import MOST_NEAR_COPIES, best_without_copying
 
 _IMAGES_SHOWN = 400
+_JUDGE_IMAGES = 5000
 
 
 def fit(args):
@@ -110,7 +113,7 @@ def evaluate(args):
                 f"shape {model.image_shape_}. A folder is read as such images with "
                 f"--image-size {height} {width}{gray}."
             )
-    features = None
+    features = "pixels"
     if y_train is not None:
         features = ClassifierFeatures(image_shape=model.image_shape_).fit(X_train, y_train)
     n_samples = args.n_samples or len(X)
@@ -128,9 +131,9 @@ def evaluate(args):
         encoder=model[:-1],
         random_state=args.seed,
     )
-    print_report(report)
+    print_report(report, features)
     print(f"\nDrawn: {report['n_generated']} images. Reference: {report['reference']}.")
-    print(f"FID and KID compare {report['feature_extractor']}.")
+    print(f"Distances compare {report['feature_extractor']}.")
     if X_train is not None:
         print("Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy.")
     if args.json:
@@ -148,35 +151,54 @@ def sweep(args):
     folds = folds(args.cv, shuffle=True, random_state=args.seed)
     output = Path(args.output)
     output.mkdir(parents=True, exist_ok=True)
-    features = None if y is None else ClassifierFeatures(image_shape=_image_shape(args, X))
-    if features is not None:
-        features.fit(X, y)
-    compared = "pixels" if y is None else "features of a classifier trained on these images"
-    print(f"Searching on {len(X)} images of shape {X.shape[1:]}; FID and KID compare {compared}.")
-    with tempfile.TemporaryDirectory() as cache:
+    features, compared = "pixels", "pixels"
+    if y is not None:
+        X, y, X_judge, y_judge = _set_judge_apart(X, y, args.seed)
+        features = ClassifierFeatures(image_shape=_image_shape(args, X)).fit(X_judge, y_judge)
+        compared = f"features of a classifier trained on {len(X_judge)} other images"
+    print(f"Searching on {len(X)} images of shape {X.shape[1:]}; distances compare {compared}.")
+    with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():
+        # Said below, where no model is written.
+        warnings.filterwarnings("ignore", "No candidate qualifies")
         search = ReportingGridSearch(
             pipeline.set_params(memory=cache),
             grid,
-            scoring=GenerationScorer(features, X_train=X, random_state=args.seed),
+            # The table shows the distance of copiers beside their near-copies.
+            scoring=GenerationScorer(
+                features, X_train=X, most_near_copies=1, random_state=args.seed
+            ),
             refit=best_without_copying,
             cv=folds,
             n_jobs=args.n_jobs,
             error_score="raise",
         ).fit(X, y)
-    rows = candidate_rows(search)
+    rows, heading = candidate_rows(search), fid_heading(search)
     chosen, scores = rows[search.best_index_]
-    print("\nMeans over the folds, the lowest FID first:\n")
-    print_table(sorted(rows, key=lambda row: row[1]["FID"]))
+    print(f"\nMeans over the folds, the lowest {heading} first:\n")
+    print_table(sorted(rows, key=lambda row: row[1][heading]))
     save_results(search.cv_results_, output / "results.csv")
     save_figure(
         SweepDisplay.from_search(search, metric="neg_frechet_distance"), output / "sweep.png"
     )
+    if scores["near-copies"] > MOST_NEAR_COPIES:
+        raise ValueError(
+            f"no candidate qualifies, so no model was written: expected at most "
+            f"{MOST_NEAR_COPIES:.1%} near-copies, got {scores['near-copies']:.1%} or more. Search "
+            "smoother samplers, for example with min_novelty or another strategy. In "
+            f"'{output}': results.csv, sweep.png."
+        )
     save_model(search.best_estimator_, output / "model.latentgen")
-    copies = scores["near-copies"] > MOST_NEAR_COPIES
     print(
-        f"\n{'No candidate qualifies; fewest near-copies' if copies else 'Best without copying'}: "
-        f"{chosen}. In '{output}': results.csv, sweep.png, model.latentgen."
+        f"\nBest without copying: {chosen}. In '{output}': results.csv, sweep.png, model.latentgen."
     )
+
+
+def _set_judge_apart(X, y, seed):
+    """Images of the search and, for what judges them, a fifth of each class that it never sees."""
+    X, X_judge, y, y_judge = train_test_split(
+        X, y, test_size=min(0.2, _JUDGE_IMAGES / len(X)), stratify=y, random_state=seed
+    )
+    return X, y, X_judge, y_judge
 
 
 def _load_generator(args):

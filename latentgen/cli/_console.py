@@ -8,7 +8,12 @@ import time
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
 from latentgen.metrics._measures import MEASURES
-from latentgen.model_selection import describe_candidates, mean_scores, search_table
+from latentgen.model_selection import (
+    describe_candidates,
+    mean_scores,
+    score_heading,
+    search_table,
+)
 
 
 class ReportingGridSearch(GridSearchCV):
@@ -17,14 +22,20 @@ class ReportingGridSearch(GridSearchCV):
     def _run_search(self, evaluate_candidates):
         grid = list(ParameterGrid(self.param_grid))
         candidates = describe_candidates(grid, varying_only=False)
+        heading = fid_heading(self)
         for number, (params, candidate) in enumerate(zip(grid, candidates, strict=True), start=1):
             start = time.perf_counter()
-            scores = mean_scores(evaluate_candidates([params]), -1)
+            scores = mean_scores(evaluate_candidates([params]), -1, self.scoring)
             print(
-                f"  [{number}/{len(grid)}] {join_params(candidate)}: "
-                f"FID {format_value(scores, 'FID')}, {time.perf_counter() - start:.1f} s",
+                f"  [{number}/{len(grid)}] {join_params(candidate)}: {heading} "
+                f"{format_value(scores, heading)}, {time.perf_counter() - start:.1f} s",
                 flush=True,
             )
+
+
+def fid_heading(search):
+    """What the Fréchet distance of a search is called."""
+    return score_heading("neg_frechet_distance", search.scoring)[0]
 
 
 def join_params(candidate):
@@ -45,24 +56,33 @@ def format_value(row, heading):
     value = row.get(heading)
     if value is None or not math.isfinite(value):
         return "-"
-    return format(value, {measure.heading: measure.format for measure in MEASURES}[heading])
+    return format(value, _formats()[heading])
+
+
+def _formats():
+    """Format of the values by heading, in the order of the columns."""
+    return {
+        heading: measure.format
+        for measure in MEASURES
+        for heading in filter(None, [measure.heading, measure.pixel_heading])
+    }
 
 
 def print_table(rows, *, first="candidate"):
     """Print rows of (name, values by heading) with one column per measure that any row has."""
-    headings = [measure.heading for measure in MEASURES]
-    headings = [heading for heading in headings if any(heading in row for _, row in rows)]
+    headings = [heading for heading in _formats() if any(heading in row for _, row in rows)]
     lines = [[first, *headings]]
     lines += [[name, *(format_value(row, heading) for heading in headings)] for name, row in rows]
     print_aligned(lines)
 
 
-def print_report(report):
-    """Print what `generation_report` gives, one line per measure."""
+def print_report(report, feature_extractor):
+    """Print what `generation_report` gives with an extractor, one line per measure."""
     lines = [["", "generated", "real (floor)"]]
     for measure in MEASURES:
         floor = _format_entry(report, measure, f"{measure.key}_floor") if measure.has_floor else ""
-        lines.append([measure.heading, _format_entry(report, measure, measure.key), floor])
+        heading = measure.heading_in(feature_extractor)
+        lines.append([heading, _format_entry(report, measure, measure.key), floor])
     print_aligned(lines)
 
 

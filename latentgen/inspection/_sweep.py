@@ -8,10 +8,17 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from latentgen.model_selection import score_heading, score_names, search_table, short_names
+from latentgen.model_selection import (
+    MOST_NEAR_COPIES,
+    score_heading,
+    score_names,
+    search_table,
+    short_names,
+)
 from latentgen.utils._optional import import_optional
 
 _BEST_COLOR = "C3"
+_NEAR_COPIES = "mean_test_near_copies"
 _FONT_SIZE = 9
 _LETTER_WIDTH = 0.076  # inches, in a font of fixed width
 
@@ -37,12 +44,22 @@ def _full_name(name, known):
     return matches[0]
 
 
+def _are_copiers(search):
+    """Which candidates have too many near-copies, where the search scores them."""
+    results = search.cv_results_
+    if _NEAR_COPIES not in results:
+        return np.zeros(len(results["params"]), dtype=bool)
+    # The limit of a partial best_without_copying.
+    options = getattr(getattr(search, "refit", None), "keywords", {})
+    return np.asarray(results[_NEAR_COPIES]) > options.get("most_near_copies", MOST_NEAR_COPIES)
+
+
 class SweepDisplay:
     """Scores of the candidates of a parameter search.
 
     With one metric, a table of the candidates with the mean and the standard deviation of each,
-    the best on top; with two, one point per candidate in the plane of both. Make it with
-    `from_search`; the constructor takes what that computed.
+    the best on top; with two, one point per candidate in the plane of both. A circle marks the
+    best. Make it with `from_search`; the constructor takes what that computed.
 
     Parameters
     ----------
@@ -62,6 +79,8 @@ class SweepDisplay:
         Title of the legend of the groups.
     n_candidates : int, default=None
         Number of candidates in the whole search, if not all are shown.
+    has_best : bool, default=True
+        Whether the first candidate is marked as the best.
 
     Attributes
     ----------
@@ -98,6 +117,7 @@ class SweepDisplay:
         groups=None,
         group_name=None,
         n_candidates=None,
+        has_best=True,
     ):
         self.means = means
         self.stds = stds
@@ -107,10 +127,15 @@ class SweepDisplay:
         self.groups = groups
         self.group_name = group_name
         self.n_candidates = n_candidates
+        self.has_best = has_best
 
     @classmethod
     def from_search(cls, search, *, metric=None, group_by=None, max_candidates=30, ax=None):
         """Show the results of a fitted search.
+
+        Where near-copies were scored, candidates with more of them than
+        :func:`~latentgen.model_selection.best_without_copying` allows come last, and none of them
+        is marked as the best.
 
         Parameters
         ----------
@@ -160,7 +185,8 @@ class SweepDisplay:
                 "failed. Run the search with error_score='raise' to see why."
             )
         # The sign makes a value the score that the search ranked.
-        order = scored[np.argsort(-signs[0] * means[scored, 0], kind="stable")]
+        copies = _are_copiers(search)
+        order = scored[np.lexsort((-signs[0] * means[scored, 0], copies[scored]))]
         if callable(getattr(search, "refit", None)) and search.best_index_ in scored:
             # Its own rule chose the best candidate, which need not be first in any metric.
             order = np.append(search.best_index_, order[order != search.best_index_])
@@ -180,6 +206,7 @@ class SweepDisplay:
             groups=groups,
             group_name=group_name,
             n_candidates=len(table),
+            has_best=not copies[order[0]],
         ).plot(ax)
 
     def plot(self, ax=None):
@@ -236,7 +263,8 @@ class SweepDisplay:
                 color=color,
                 label=group,
             )
-        ax.plot(self.means[0, 0], 0, "o", markersize=11, fillstyle="none", color=_BEST_COLOR)
+        if self.has_best:
+            ax.plot(self.means[0, 0], 0, "o", markersize=11, fillstyle="none", color=_BEST_COLOR)
         font = {"fontfamily": "monospace", "fontsize": _FONT_SIZE}
         ax.set_yticks(range(len(rows)), rows, **font)
         ax.tick_params(axis="y", length=0)
@@ -272,9 +300,12 @@ class SweepDisplay:
                 color=color,
                 label=group,
             )
-        ax.plot(*self.means[0], "o", markersize=13, fillstyle="none", color=_BEST_COLOR)
-        best = ", ".join(f"{name}={value}" for name, value in self.candidates[0].items() if value)
-        title = "\n".join(filter(None, [self._shown(), f"best: {best}"]))
+        best = "no candidate qualifies"
+        if self.has_best:
+            ax.plot(*self.means[0], "o", markersize=13, fillstyle="none", color=_BEST_COLOR)
+            values = (f"{name}={value}" for name, value in self.candidates[0].items() if value)
+            best = f"best: {', '.join(values)}"
+        title = "\n".join(filter(None, [self._shown(), best]))
         ax.set_title(title, fontsize=_FONT_SIZE, color=_BEST_COLOR, loc="left", wrap=True)
         ax.grid(alpha=0.3)
         ax.set_xlabel(self._axis_label(0))

@@ -14,14 +14,7 @@ from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._report import generation_report
-from latentgen.metrics._scorer import (
-    FIDScorer,
-    GenerationScorer,
-    KIDScorer,
-    TSTRScorer,
-    get_scorer,
-    get_scorer_names,
-)
+from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
 from latentgen.metrics._utility import tstr_score
 
 __all__ = [
@@ -34,8 +27,6 @@ __all__ = [
     "equivariance_error",
     "frechet_distance",
     "generation_report",
-    "get_scorer",
-    "get_scorer_names",
     "high_frequency_fraction",
     "kernel_distance",
     "latent_ks_statistic",

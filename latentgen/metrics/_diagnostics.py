@@ -27,8 +27,8 @@ def latent_spectrum(Z, *, code_shape=None):
     -------
     spectrum : ndarray of shape (channels, h * w)
         Mean absolute coefficients of the orthonormal discrete cosine transform, from the lowest
-        frequency to the highest, divided by the first, which is the constant part. White noise
-        gives a flat spectrum.
+        frequency to the highest, the first being the constant part; divided by their mean in each
+        channel. White noise gives ones, a channel of zeros gives zeros.
 
     Raises
     ------
@@ -53,7 +53,9 @@ def latent_spectrum(Z, *, code_shape=None):
     array([[1., 1., 1., 1.]])
     """
     magnitudes = np.abs(_sorted_coefficients(_as_maps(Z, code_shape))).mean(axis=0)
-    return magnitudes / magnitudes[:, :1]
+    # Not by the constant part as in [1], which is 0 in maps of zero mean.
+    means = magnitudes.mean(axis=1, keepdims=True)
+    return magnitudes / np.where(means > 0, means, 1)
 
 
 def high_frequency_fraction(Z, cutoff=0.5, *, code_shape=None):
@@ -262,7 +264,13 @@ def decoder_sensitivity(autoencoder, X, *, sigma=0.1, random_state=0):
     -------
     sensitivity : float
         Mean squared change per pixel, pixels in [0, 1], divided by ``sigma ** 2``. Lower is
-        smoother.
+        smoother. Images are decoded to floats, also by an autoencoder of bytes.
+
+    Raises
+    ------
+    TypeError
+        If an autoencoder that is not one of latentgen decodes to integers, which hide small
+        changes.
 
     Examples
     --------
@@ -277,9 +285,25 @@ def decoder_sensitivity(autoencoder, X, *, sigma=0.1, random_state=0):
     check_scalar(sigma, "sigma", Real, min_val=0, include_boundaries="neither")
     Z = np.asarray(autoencoder.transform(X))
     noise = check_random_state(random_state).standard_normal(Z.shape) * Z.std(axis=0)
-    pair = [autoencoder.inverse_transform(codes) for codes in (Z, Z + sigma * noise)]
-    still, moved = (to_unit_floats(images.reshape(len(Z), -1)) for images in pair)
+    still, moved = (_decode_floats(autoencoder, codes) for codes in (Z, Z + sigma * noise))
     return float(np.square(moved - still, dtype=np.float64).mean() / sigma**2)
+
+
+def _decode_floats(autoencoder, Z):
+    """Decoded images as rows of floats in [0, 1], not rounded to bytes."""
+    if hasattr(autoencoder, "_decode"):
+        # The hook of autoencoders fills floats as well as bytes.
+        out = np.empty((len(Z), autoencoder.n_features_in_), dtype=np.float32)
+        autoencoder._decode(Z.astype(np.float32), out)
+        return out
+    images = np.asarray(autoencoder.inverse_transform(Z))
+    if images.dtype.kind != "f":
+        raise TypeError(
+            f"Expected an autoencoder that decodes to floats, got {images.dtype} from "
+            f"{type(autoencoder).__name__}: rounding hides small changes. Fit it to floats in "
+            "[0, 1]."
+        )
+    return to_unit_floats(images.reshape(len(images), -1))
 
 
 def _as_maps(Z, code_shape):

@@ -9,6 +9,8 @@ from sklearn.utils import check_array
 from latentgen.utils._warnings import warn_user
 
 _BLOCK_VALUES = 2**22
+# With fewer, FID is mostly bias: measured in docs/design.md.
+_SAMPLES_PER_FEATURE = 10
 
 
 def check_pair(
@@ -75,7 +77,10 @@ def frechet_distance(X_real, X_generated):
     Warns
     -----
     UserWarning
-        If a set has no more rows than columns.
+        If a set has fewer rows than ten times the columns. The bias falls with the number of rows:
+        in the 128 features of a classifier of MNIST, disjoint sets of real images have the distance
+        76 at 1 row per column, 25 at 3, 7.0 at 10, and 0.7 at 100, where generators are between 3
+        and 30.
 
     See Also
     --------
@@ -114,10 +119,11 @@ def frechet_distance(X_real, X_generated):
         X_real, X_generated, min_samples=2, needed_by="frechet_distance"
     )
     n_samples, n_features = min(len(X_real), len(X_generated)), X_real.shape[1]
-    if n_samples <= n_features:
+    if n_samples < _SAMPLES_PER_FEATURE * n_features:
         warn_user(
             f"The covariance of {n_features} features was estimated from {n_samples} samples; FID "
-            f"is strongly biased below {n_features + 1}. Use kernel_distance, or more samples.",
+            f"is biased upwards below {_SAMPLES_PER_FEATURE * n_features}. Use kernel_distance, or "
+            "more samples; else compare only with the FID of equally many real images."
         )
     mean_real, factor_real = _mean_and_factor(X_real)
     mean_generated, factor_generated = _mean_and_factor(X_generated)

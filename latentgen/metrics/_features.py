@@ -32,8 +32,11 @@ _N_FEATURES = 128
 _INFERENCE_BATCH = 512
 
 
+PIXELS = "pixels"
+
+
 def check_extractor(feature_extractor, name="feature_extractor"):
-    """Raise unless `feature_extractor` is None, a callable or a fitted transformer."""
+    """Raise unless `feature_extractor` is 'pixels', a callable or a fitted transformer."""
     if hasattr(feature_extractor, "transform"):
         if hasattr(feature_extractor, "fit"):
             try:
@@ -41,18 +44,25 @@ def check_extractor(feature_extractor, name="feature_extractor"):
             except NotFittedError as error:
                 raise NotFittedError(
                     f"'{name}' must be fitted before it judges, got an unfitted "
-                    f"{type(feature_extractor).__name__}. Call its 'fit' on training images; a "
-                    "metric never fits it on what it judges."
+                    f"{type(feature_extractor).__name__}. Call its 'fit' on images that it does "
+                    "not judge; a metric never fits it."
                 ) from error
-    elif feature_extractor is not None and not callable(feature_extractor):
+    elif not (are_pixels(feature_extractor) or callable(feature_extractor)):
         raise TypeError(
-            f"'{name}' must be None, a fitted transformer or a callable, got {feature_extractor!r}."
+            f"'{name}' must be a fitted transformer, a callable or 'pixels', got "
+            f"{feature_extractor!r}. Fit ClassifierFeatures to labeled images that it does not "
+            "judge; 'pixels' compares images as they are, which sees little of what people see."
         )
+
+
+def are_pixels(feature_extractor):
+    """Whether images are compared as they are."""
+    return isinstance(feature_extractor, str) and feature_extractor == PIXELS
 
 
 def describe_extractor(feature_extractor):
     """One line that says what images are compared in, and what that was fitted on."""
-    if feature_extractor is None:
+    if are_pixels(feature_extractor):
         return "pixels in [0, 1]"
     if hasattr(feature_extractor, "fitted_on_"):
         return f"{type(feature_extractor).__name__} fitted on {feature_extractor.fitted_on_}"
@@ -86,9 +96,9 @@ def extract_features(feature_extractor, X):
 
     Parameters
     ----------
-    feature_extractor : None, callable or fitted transformer
-        None compares pixels. A transformer gets flat pixels, a callable images in the layout
-        of `X`; both get float32 in [0, 1].
+    feature_extractor : 'pixels', callable or fitted transformer
+        A transformer gets flat pixels, a callable images in the layout of `X`; both get float32
+        in [0, 1].
     X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
 
     Returns
@@ -96,12 +106,10 @@ def extract_features(feature_extractor, X):
     features : ndarray of shape (n, d)
     """
     check_extractor(feature_extractor)
-    step = max(1, _BLOCK_VALUES // max(1, int(np.prod(X.shape[1:]))))
     parts = []
-    for start in range(0, len(X), step):
-        block = X[start : start + step]
+    for block in image_blocks(X):
         pixels = flat_unit_floats(block)
-        if feature_extractor is None:
+        if are_pixels(feature_extractor):
             parts.append(pixels)
         elif hasattr(feature_extractor, "transform"):
             parts.append(np.asarray(feature_extractor.transform(pixels)))
@@ -116,20 +124,64 @@ def extract_features(feature_extractor, X):
     return features
 
 
-def as_generated(encoder):
-    """Feature function that takes real images the way generated ones came: through the decoder.
+def image_blocks(X):
+    """Yield images in blocks of some megabytes."""
+    step = max(1, _BLOCK_VALUES // max(1, int(np.prod(X.shape[1:]))))
+    for start in range(0, len(X), step):
+        yield X[start : start + step]
 
-    Encoding what was decoded moves a code. Where only generated images make that journey, a
-    sampler of training codes looks far from the training set.
+
+def as_fitted(transformer, X):
+    """Images as they are, or as rows for a transformer that was fitted on rows of pixels."""
+    n_pixels = int(np.prod(X.shape[1:]))
+    on_rows = getattr(transformer, "n_features_in_", None) == n_pixels
+    return X.reshape(len(X), n_pixels) if on_rows else X
+
+
+def find_rows(X_train, X):
+    """Find which images are equal, whatever their layout and dtype.
+
+    Parameters
+    ----------
+    X_train : ndarray of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
+    X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
+
+    Returns
+    -------
+    first : ndarray of shape (n_different,)
+        Rows of `X_train` that are not equal to an earlier one.
+    own : ndarray of shape (n,)
+        Which of these rows each image of `X` is equal to, -1 for none.
     """
-    if not hasattr(encoder, "inverse_transform"):
-        return encoder
+    numbers, first = {}, []
+    for row, key in enumerate(_keys(X_train)):
+        if key not in numbers:
+            numbers[key] = len(first)
+            first.append(row)
+    return np.array(first), np.array([numbers.get(key, -1) for key in _keys(X)])
 
-    def encode_decoded(images):
-        decoded = encoder.inverse_transform(encoder.transform(flat_unit_floats(images)))
-        return encoder.transform(flat_unit_floats(np.asarray(decoded)))
 
-    return encode_decoded
+def _keys(X):
+    """Yield a digest of each image, compared as float32 in [0, 1]."""
+    for block in image_blocks(X):
+        # Adding 0 turns -0 into 0.
+        for row in flat_unit_floats(block) + np.float32(0):
+            yield hashlib.blake2b(row.tobytes(), digest_size=16).digest()
+
+
+def in_form_of(X_train, X):
+    """Images in the layout of others, and in bytes if those are, as an encoder has seen them."""
+    if np.prod(X_train.shape[1:]) != np.prod(X.shape[1:]):
+        raise ValueError(
+            "'X_train' and the images that are judged must have one size, got "
+            f"{X_train.shape} and {X.shape}."
+        )
+    X_train = X_train.reshape(len(X_train), *X.shape[1:])
+    if X_train.dtype == X.dtype:
+        return X_train
+    if X.dtype == np.uint8:
+        return np.rint(255 * to_unit_floats(X_train)).astype(np.uint8)
+    return to_unit_floats(X_train) if X_train.dtype == np.uint8 else X_train
 
 
 class ClassifierFeatures(

@@ -9,8 +9,11 @@ from sklearn.utils import Bunch, check_scalar
 
 from latentgen.metrics._distances import check_pair
 from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._warnings import warn_user
 
 _BLOCK_VALUES = 2**23
+# Squares of larger or smaller numbers, or their sums, leave the range of float64.
+_LARGEST, _SMALLEST = 2.0**400, 2.0**-400
 
 
 def latent_ks_statistic(Z_real, Z_generated):
@@ -73,7 +76,7 @@ def latent_ks_statistic(Z_real, Z_generated):
     return float(total / Z_real.shape[1])
 
 
-def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
+def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
     """Distance of generated rows from the training set, in units of unseen real rows.
 
     A sampler that copies its training set has an excellent Fréchet distance, so read the two
@@ -86,11 +89,15 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
         The **whole** training set, codes or pixels. With a part of it the value comes out far
         too high.
     X_test : array-like of shape (n_test, n_features)
-        Real rows that were not trained on.
+        Real rows that were not trained on. One that is a row of `X_train` all the same is measured
+        to the nearest other one.
     X_generated : array-like of shape (n_generated, n_features)
         Generated rows.
+    test_rows : array-like of shape (n_test,), default=None
+        Which row of `X_train` a test row is, -1 for none; such a test row is measured to the other
+        training rows. None finds them by a distance of 0, and warns of them.
     near_copy : float, default=0.3
-        A generated row is a near-copy if its distance to the training set is below `near_copy`
+        A generated row is a near-copy if its distance to the training set is at most `near_copy`
         times the median distance of the test rows.
 
     Returns
@@ -114,6 +121,11 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
     ------
     ValueError
         If the numbers of columns differ, or if all test rows are rows of `X_train`.
+
+    Warns
+    -----
+    UserWarning
+        If test rows are rows of `X_train`, and `test_rows` does not say so.
 
     See Also
     --------
@@ -139,18 +151,60 @@ def novelty(X_train, X_test, X_generated, *, near_copy=0.3):
     check_scalar(near_copy, "near_copy", Real, min_val=0)
     X_train, X_test = check_pair(X_train, X_test, names=("X_train", "X_test"))
     X_train, X_generated = check_pair(X_train, X_generated, names=("X_train", "X_generated"))
+    (X_train, X_test, X_generated), unit = _in_range(X_train, X_test, X_generated)
     index = NeighborIndex(X_train)
-    test_distances, _ = index.query(X_test)
-    if not test_distances.any():
+    test_distances, rows = index.query(X_test)
+    if test_rows is None:
+        seen = test_distances == 0
+        if seen.all():
+            raise ValueError(
+                f"All {len(X_test)} rows of 'X_test' are rows of 'X_train', so there is no "
+                "distance of unseen data to compare with. Pass real rows that were not trained on."
+            )
+        if seen.any():
+            test_distances[seen] = np.nan_to_num(index.spacings(rows[seen]))
+            warn_of_seen(seen.sum(), len(seen))
+    elif np.any(seen := np.asarray(test_rows) >= 0):
+        own = np.asarray(test_rows)[seen]
+        test_distances[seen] = _distances_to_others(index, X_test[seen], own)
+    if not np.any(test_distances > 0):
         raise ValueError(
-            f"All {len(X_test)} rows of 'X_test' are rows of 'X_train', so there is no distance of "
-            "unseen data to compare with. Pass real rows that were not trained on."
+            f"No row of 'X_test' differs from the {len(X_train)} rows of 'X_train', so there is no "
+            "distance of unseen data to compare with. Pass different rows."
         )
     distances, neighbors = index.query(X_generated)
     return Bunch(
         novelty=float(distances.mean() / test_distances.mean()),
-        near_copies=float(np.mean(distances < near_copy * np.median(test_distances))),
-        distances=distances,
+        # A copy is one also where most test rows lie on others.
+        near_copies=float(np.mean(distances <= near_copy * np.median(test_distances))),
+        distances=distances * unit,
         neighbors=neighbors,
-        test_distances=test_distances,
+        test_distances=test_distances * unit,
     )
+
+
+def warn_of_seen(n_seen, n_test):
+    """Warn that test rows were trained on."""
+    warn_user(
+        f"{n_seen} of {n_test} test rows are training rows. Novelty is measured without them, each "
+        "to the other training rows, but what compares with the test rows rewards copying. Pass "
+        "rows that were not trained on."
+    )
+
+
+def _distances_to_others(index, X, own):
+    """Distances to the nearest rows of the index but the own one."""
+    if len(index.X) < 2:
+        return np.zeros(len(X))
+    distances, rows = index.query(X, n_neighbors=2)
+    return np.where(rows[:, 0] == own, distances[:, 1], distances[:, 0])
+
+
+def _in_range(*parts):
+    """Rows in a unit in which squares of distances are finite and not 0, and this unit."""
+    largest = max(float(np.abs(part).max()) for part in parts)
+    if largest == 0 or _SMALLEST < largest < _LARGEST:
+        return parts, 1.0
+    # A power of two, so that no digit changes.
+    unit = 2.0 ** np.clip(np.frexp(largest)[1], -1000, 1000)
+    return tuple(part.astype(np.float64) / unit for part in parts), unit

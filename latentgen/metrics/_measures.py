@@ -2,13 +2,21 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+
 from latentgen.metrics._distances import frechet_distance, kernel_distance
-from latentgen.metrics._features import extract_features
+from latentgen.metrics._features import (
+    PIXELS,
+    are_pixels,
+    as_fitted,
+    extract_features,
+    flat_unit_floats,
+    image_blocks,
+)
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._utility import tstr_score
 
@@ -24,13 +32,18 @@ class Images:
     X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
     y : ndarray of shape (n,), default=None
         Labels.
-    feature_extractor, encoder : None, callable or fitted transformer, default=None
+    feature_extractor : 'pixels', callable or fitted transformer, default='pixels'
         As for `extract_features`.
+    encoder : None, callable or fitted transformer, default=None
+        Gives codes, as for `generation_report`.
+    generated : bool, default=False
+        Whether they came out of the decoder of `encoder`.
     """
 
-    def __init__(self, X, y=None, *, feature_extractor=None, encoder=None):
+    def __init__(self, X, y=None, *, feature_extractor=PIXELS, encoder=None, generated=False):
         self.X, self.y = X, y
         self.feature_extractor, self.encoder = feature_extractor, encoder
+        self._is_decoded = generated or not hasattr(encoder, "inverse_transform")
 
     @cached_property
     def features(self):
@@ -38,9 +51,24 @@ class Images:
         return extract_features(self.feature_extractor, self.X)
 
     @cached_property
+    def pixels(self):
+        """What novelty is measured on, of shape (n, n_features): what the decoder gives.
+
+        Real images go through the decoder too. Where only generated images made that journey, a
+        sampler of training codes would look far from the training images.
+        """
+        if self._is_decoded:
+            return flat_unit_floats(self.X)
+        decoded = (
+            self.encoder.inverse_transform(self.encoder.transform(as_fitted(self.encoder, block)))
+            for block in image_blocks(self.X)
+        )
+        return np.concatenate([flat_unit_floats(np.asarray(block)) for block in decoded])
+
+    @cached_property
     def codes(self):
-        """What novelty is measured on, of shape (n, latent_dim)."""
-        return extract_features(self.encoder, self.X)
+        """Codes of what the decoder gives, of shape (n, latent_dim)."""
+        return extract_features(self.encoder, self.X if self._is_decoded else self.pixels)
 
 
 class Judged:
@@ -53,15 +81,17 @@ class Judged:
     generated : Images
         Images to judge.
     train : Images, default=None
-        All images that the generator was fitted on.
+        All images that the generator was fitted on, each once; others may be among them.
+    own : ndarray of shape (n_real,), default=None
+        Which of them a real image itself is, -1 for none.
     classifier : classifier, default=None
         As for `tstr_score`.
     random_state : int, RandomState instance or None, default=0
         Seed of the classifier.
     """
 
-    def __init__(self, real, generated, train=None, *, classifier=None, random_state=0):
-        self.real, self.generated, self.train = real, generated, train
+    def __init__(self, real, generated, train=None, *, own=None, classifier=None, random_state=0):
+        self.real, self.generated, self.train, self.own = real, generated, train, own
         self.classifier, self.random_state = classifier, random_state
 
     @property
@@ -77,7 +107,8 @@ class Judged:
     @cached_property
     def neighbors(self):
         """Nearest training images, which more than one measure reads."""
-        return novelty(self.train.codes, self.real.codes, self.generated.codes)
+        parts = self.train.pixels, self.real.pixels, self.generated.pixels
+        return novelty(*parts, test_rows=self.own)
 
 
 class Measure(NamedTuple):
@@ -88,7 +119,7 @@ class Measure(NamedTuple):
     key : str
         Name in reports.
     heading : str
-        Name in tables and figures.
+        Name in tables and figures; see `heading_in`.
     format : str
         Format of a value for people, as for `format`.
     greater_is_better : bool or None
@@ -102,6 +133,8 @@ class Measure(NamedTuple):
     scored : bool, default=True
         Whether `GenerationScorer` computes it, that is whether its values can be compared between
         the candidates of a search.
+    pixel_heading : str, default=None
+        Name where it compares pixels and not features, if that is another one.
     """
 
     key: str
@@ -112,11 +145,21 @@ class Measure(NamedTuple):
     function: Callable
     has_error: bool = False
     scored: bool = True
+    pixel_heading: str | None = None
+
+    def heading_in(self, feature_extractor):
+        """Heading of what is measured with an extractor: FID and KID are distances of features."""
+        return (are_pixels(feature_extractor) and self.pixel_heading) or self.heading
 
     @property
     def score_name(self):
         """Name as a score, of which scikit-learn's searches take greater for better."""
         return f"neg_{self.key}" if self.greater_is_better is False else self.key
+
+    @property
+    def is_quality(self):
+        """Whether it is a reason to prefer one generator to another."""
+        return self.greater_is_better is not None
 
     @property
     def has_floor(self):
@@ -130,10 +173,8 @@ class Measure(NamedTuple):
         return self.function(judged) if self.has_error else (self.function(judged), None)
 
     def score(self, judged):
-        """Value as a score, NaN where an input is missing."""
+        """Value as a score."""
         value, _ = self.evaluate(judged)
-        if value is None:
-            return math.nan
         return -value if self.greater_is_better is False else value
 
 
@@ -164,8 +205,15 @@ def _near_copies(judged):
 
 
 MEASURES = [
-    Measure("frechet_distance", "FID", ".2f", False, set(), _frechet),
-    Measure("kernel_distance", "KID", ".4f", False, set(), _kernel, has_error=True),
+    Measure(
+        *("frechet_distance", "FID", ".2f", False, set(), _frechet),
+        pixel_heading="pixel distance",
+    ),
+    Measure(
+        *("kernel_distance", "KID", ".4f", False, set(), _kernel),
+        has_error=True,
+        pixel_heading="pixel kernel distance",
+    ),
     Measure("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
     # Measured in each candidate's own codes, which differ between autoencoders.
     Measure("latent_ks", "latent KS", ".3f", False, {ENCODER}, _latent_ks, scored=False),

@@ -2,28 +2,53 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils import check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.validation import column_or_1d
 
+from latentgen.exceptions import NearCopyWarning
 from latentgen.metrics._features import (
-    as_generated,
+    PIXELS,
     as_images,
     check_extractor,
     describe_extractor,
-    flat_unit_floats,
+    find_rows,
+    in_form_of,
 )
-from latentgen.metrics._measures import LABELS, SCORES, TRAINING_IMAGES, Images, Judged
+from latentgen.metrics._measures import SCORES, Images, Judged
+from latentgen.utils._warnings import warn_user
+
+#: Largest fraction of near-copies of a candidate that is not taken for a copier.
+MOST_NEAR_COPIES = 0.05
 
 
 class _SampleScorer:
-    """Draws images from an estimator and judges them; a subclass writes ``_judge``.
+    """Draws images from an estimator and judges them; a subclass writes ``_scores``.
 
     Not a `BaseEstimator`: `clone` would make an unfitted copy of the feature extractor.
     """
+
+    def _set(self, X_train, most_near_copies, n_samples, random_state):
+        """Check and keep what every scorer takes."""
+        if X_train is None:
+            raise TypeError(
+                f"{type(self).__name__} needs 'X_train', all images that are passed to the search, "
+                "got None: without them a copier of its training images has the best score."
+            )
+        check_scalar(most_near_copies, "most_near_copies", Real, min_val=0, max_val=1)
+        if n_samples is not None:
+            check_scalar(n_samples, "n_samples", Integral, min_val=2)
+        if not isinstance(random_state, Integral):
+            # Once, so that all candidates of a search are judged on the same random numbers.
+            random_state = int(check_random_state(random_state).randint(2**31 - 1))
+        self.X_train = X_train
+        self.most_near_copies = most_near_copies
+        self.n_samples = n_samples
+        self.random_state = random_state
 
     def __call__(self, estimator, X, y=None):
         """Judge what an estimator draws against real images.
@@ -35,14 +60,14 @@ class _SampleScorer:
             takes ``y=labels`` there.
         X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
                 (n_samples, C, H, W)
-            Real images that the estimator was not fitted on.
+            Real images that the estimator was not fitted on, all of them among `X_train`.
         y : array-like of shape (n_samples,), default=None
             Their labels.
 
         Returns
         -------
         score : float or dict of float
-            Greater is better, unless the class says otherwise.
+            Greater is better, unless the class says otherwise; NaN for a copier.
         """
         if not hasattr(estimator, "sample"):
             raise TypeError(
@@ -50,6 +75,7 @@ class _SampleScorer:
                 f"{type(estimator).__name__} has none. Use a LatentGenerativePipeline."
             )
         X = as_images(X)
+        X_train, own = self._find_judged(X)
         n_samples = len(X) if self.n_samples is None else self.n_samples
         labels = None
         if y is not None:
@@ -57,28 +83,62 @@ class _SampleScorer:
             check_consistent_length(X, y)
             if getattr(estimator, "classes_", None) is not None:
                 labels = labels_like(y, n_samples)
+        self._check_labels(estimator, y, labels)
         wanted = {} if labels is None else {"y": labels}
         X_generated = estimator.sample(n_samples, random_state=self.random_state, **wanted)
         X_generated = as_images(X_generated, "X_generated")
-        return self._judge(estimator, X, y, X_generated, labels)
-
-    def _judged(self, X, y, X_generated, labels, *, train=None, encoder=None):
-        """Collect what this scorer measures images with."""
-        extractor = getattr(self, "feature_extractor", None)
-        return Judged(
-            Images(X, y, feature_extractor=extractor, encoder=as_generated(encoder)),
-            Images(X_generated, labels, feature_extractor=extractor, encoder=encoder),
-            train,
+        compared = {
+            "feature_extractor": getattr(self, "feature_extractor", PIXELS),
+            "encoder": estimator[:-1] if isinstance(estimator, Pipeline) else None,
+        }
+        judged = Judged(
+            Images(X, y, **compared),
+            Images(X_generated, labels, **compared, generated=True),
+            Images(X_train, **compared),
+            own=own,
             classifier=getattr(self, "classifier", None),
             random_state=self.random_state,
         )
+        copies = judged.neighbors.near_copies > self.most_near_copies
+        if copies:
+            warn_user(
+                f"{type(self).__name__} gives no score for quality: "
+                f"{judged.neighbors.near_copies:.1%} of the images that {type(estimator).__name__} "
+                "draws are near-copies of training images, and at most "
+                f"{self.most_near_copies:.1%} may be.",
+                NearCopyWarning,
+            )
+        return self._scores(judged, copies)
+
+    def _find_judged(self, X):
+        """Different images of `X_train`, and which of them those of `X` are."""
+        X_train = in_form_of(as_images(self.X_train, "X_train"), X)
+        first, own = find_rows(X_train, X)
+        if (own < 0).any():
+            raise ValueError(
+                f"{np.sum(own < 0)} of {len(X)} judged images are not among the {len(X_train)} of "
+                "'X_train', so that copies cannot be told from new images. Pass all images of the "
+                "search as 'X_train', in the same range; for images outside of a search, those "
+                "that the estimator was fitted on and those to judge."
+            )
+        if len(np.unique(own)) == len(first):
+            raise ValueError(
+                f"All {len(X_train)} images of 'X_train' are among the judged ones, so that copies "
+                "cannot be told from new images. Pass all images of the search as 'X_train'."
+            )
+        return X_train[first], own
+
+    def _check_labels(self, estimator, y, labels):
+        """Raise where labels are needed and there are none."""
+
+    def _scores(self, judged, copies):
+        return math.nan if copies else SCORES[self.score_name].score(judged)
 
     def __repr__(self):
         params = dict(vars(self))
         if "feature_extractor" in params:
             params["feature_extractor"] = f"<{describe_extractor(self.feature_extractor)}>"
-        if params.get("X_train") is not None:
-            params["X_train"] = f"<array of shape {np.shape(self.X_train)}>"
+        params["X_train"] = f"<array of shape {np.shape(self.X_train)}>"
         return f"{type(self).__name__}({', '.join(f'{k}={v}' for k, v in params.items())})"
 
     def _accept_sample_weight(self):
@@ -92,43 +152,49 @@ def labels_like(y, n_samples):
     return np.sort(y)[(2 * np.arange(n_samples) + 1) * len(y) // (2 * n_samples)]
 
 
-def _check_n_samples(n_samples):
-    if n_samples is not None:
-        check_scalar(n_samples, "n_samples", Integral, min_val=2)
-
-
 class _FeatureScorer(_SampleScorer):
     """The score of a distance between features; a subclass says which one."""
 
-    def __init__(self, feature_extractor=None, *, n_samples=None, random_state=0):
+    def __init__(
+        self,
+        feature_extractor,
+        *,
+        X_train,
+        most_near_copies=MOST_NEAR_COPIES,
+        n_samples=None,
+        random_state=0,
+    ):
         check_extractor(feature_extractor)
-        _check_n_samples(n_samples)
         self.feature_extractor = feature_extractor
-        self.n_samples = n_samples
-        self.random_state = random_state
-
-    def _judge(self, estimator, X, y, X_generated, labels):
-        return SCORES[self.score_name].score(self._judged(X, y, X_generated, labels))
+        self._set(X_train, most_near_copies, n_samples, random_state)
 
 
 class FIDScorer(_FeatureScorer):
     """Negative Fréchet distance between real and generated images.
 
-    Greater is better, at most 0. Scores are comparable only with the same extractor, the same
-    number of real and of generated images, and the same reference images.
+    Greater is better, at most 0; a copier of training images gets NaN, which searches rank last.
+    Scores are comparable only with the same extractor, the same number of real and of generated
+    images, and the same reference images.
 
     Parameters
     ----------
-    feature_extractor : None, fitted transformer or callable, default=None
-        What images are compared in. None compares pixels; a transformer, for example a
-        `ClassifierFeatures`, gets flat float pixels; a callable gets float images in their
-        layout and gives an array of shape (n_samples, n_features). The scorer never fits it:
-        fit it beforehand, on real images that the search does not see.
+    feature_extractor : fitted transformer, callable or 'pixels'
+        What images are compared in. A transformer, for example a `ClassifierFeatures`, gets flat
+        float pixels; a callable gets float images in their layout and gives an array of shape
+        (n_samples, n_features). The scorer never fits it: fit it beforehand, on real images that
+        the search does not see. ``'pixels'`` compares images as they are. It sees little of what
+        people see, and tables call it a pixel distance, not FID.
+    X_train : array-like of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
+        All images that are passed to the search, in any order, layout and dtype; more do no harm.
+        By them copies are found.
+    most_near_copies : float, default=0.05
+        Largest fraction of near-copies among the images drawn, in [0, 1]. With more, scores of
+        quality are NaN, and there is a warning. 1 scores copiers too.
     n_samples : int, default=None
         Number of images to draw; None draws as many as are judged against.
     random_state : int, RandomState instance or None, default=0
-        Handed to ``sample``. With an integer all candidates of a search are judged on the same
-        random numbers.
+        Handed to ``sample``, so that all candidates of a search are judged on the same random
+        numbers. Of None or a RandomState the scorer draws an integer once, when it is made.
 
     See Also
     --------
@@ -141,14 +207,25 @@ class FIDScorer(_FeatureScorer):
     An estimator with ``classes_`` is asked for the classes of the real images, in the same
     proportions, if labels are at hand; any other draws its own mixture.
 
+    A copier of its training images has the best distance of all. A scorer is not told what the
+    estimator was fitted on, and need not know: a generated image is a near-copy if it is near any
+    image of `X_train`, near in units of the distance of a judged image to the nearest *other* image
+    of `X_train`. So a training image that occurs again in the judged fold makes no difference.
+    Images are compared as float32 in [0, 1], and judged ones that are not in `X_train` are an
+    error. See `novelty` for the measure and `GenerationScorer` for the space.
+
     Examples
     --------
-    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.model_selection import GridSearchCV, train_test_split
     >>> from latentgen import ConvAutoencoder, FastHVRTSampler, make_latent_pipeline
-    >>> from latentgen.metrics import FIDScorer
+    >>> from latentgen.datasets import load_digits_images
+    >>> from latentgen.metrics import ClassifierFeatures, FIDScorer
+    >>> X, y = load_digits_images(return_X_y=True)
+    >>> X_search, X_judge, _, y_judge = train_test_split(X, y, test_size=0.3, random_state=0)
+    >>> features = ClassifierFeatures(max_epochs=1).fit(X_judge, y_judge)
     >>> pipeline = make_latent_pipeline(ConvAutoencoder(), FastHVRTSampler())
     >>> grid = {"sampler__min_samples_leaf": [5, 20]}
-    >>> search = GridSearchCV(pipeline, grid, scoring=FIDScorer())
+    >>> search = GridSearchCV(pipeline, grid, scoring=FIDScorer(features, X_train=X_search))
     """
 
     score_name = "neg_frechet_distance"
@@ -158,16 +235,22 @@ class KIDScorer(_FeatureScorer):
     """Negative kernel distance between real and generated images.
 
     Greater is better; the expected score of a perfect generator is 0, however few images there
-    are.
+    are. A copier of training images gets NaN, which searches rank last.
 
     Parameters
     ----------
-    feature_extractor : None, fitted transformer or callable, default=None
+    feature_extractor : fitted transformer, callable or 'pixels'
         What images are compared in, as for `FIDScorer`.
+    X_train : array-like of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
+        All images that are passed to the search, in any order, layout and dtype; more do no harm.
+        By them copies are found.
+    most_near_copies : float, default=0.05
+        Largest fraction of near-copies among the images drawn, in [0, 1]. With more, scores of
+        quality are NaN, and there is a warning. 1 scores copiers too.
     n_samples : int, default=None
         Number of images to draw; None draws as many as are judged against.
     random_state : int, RandomState instance or None, default=0
-        Handed to ``sample``.
+        Handed to ``sample``, as for `FIDScorer`.
 
     See Also
     --------
@@ -176,9 +259,10 @@ class KIDScorer(_FeatureScorer):
 
     Examples
     --------
+    >>> from latentgen.datasets import load_digits_images
     >>> from latentgen.metrics import KIDScorer
-    >>> KIDScorer(n_samples=1000)
-    KIDScorer(feature_extractor=<pixels in [0, 1]>, n_samples=1000, random_state=0)
+    >>> KIDScorer("pixels", X_train=load_digits_images()).most_near_copies
+    0.05
     """
 
     score_name = "neg_kernel_distance"
@@ -187,18 +271,24 @@ class KIDScorer(_FeatureScorer):
 class TSTRScorer(_SampleScorer):
     """Accuracy on real images of a classifier trained on the estimator's images.
 
-    Greater is better, in [0, 1]. The estimator must be able to draw a wanted class: it has
-    ``classes_`` and its ``sample`` takes ``y``. It is asked for the classes of the judged
-    images, in the same proportions.
+    Greater is better, in [0, 1]; a copier of training images gets NaN, which searches rank last.
+    The estimator must be able to draw a wanted class: it has ``classes_`` and its ``sample`` takes
+    ``y``. It is asked for the classes of the judged images, in the same proportions.
 
     Parameters
     ----------
     classifier : classifier, default=None
         As for `tstr_score`; None trains a small convolutional network.
+    X_train : array-like of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
+        All images that are passed to the search, in any order, layout and dtype; more do no harm.
+        By them copies are found.
+    most_near_copies : float, default=0.05
+        Largest fraction of near-copies among the images drawn, in [0, 1]. With more, scores of
+        quality are NaN, and there is a warning. 1 scores copiers too.
     n_samples : int, default=None
         Number of images to draw; None draws as many as are judged against.
     random_state : int, RandomState instance or None, default=0
-        Handed to ``sample`` and to the classifier.
+        Handed to ``sample`` and to the classifier, as for `FIDScorer`.
 
     See Also
     --------
@@ -207,20 +297,27 @@ class TSTRScorer(_SampleScorer):
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
+    >>> from latentgen.datasets import load_digits_images
     >>> from latentgen.metrics import TSTRScorer
-    >>> TSTRScorer(LogisticRegression())
-    TSTRScorer(classifier=LogisticRegression(), n_samples=None, random_state=0)
+    >>> TSTRScorer(LogisticRegression(), X_train=load_digits_images()).classifier
+    LogisticRegression()
     """
 
     score_name = "tstr"
 
-    def __init__(self, classifier=None, *, n_samples=None, random_state=0):
-        _check_n_samples(n_samples)
+    def __init__(
+        self,
+        classifier=None,
+        *,
+        X_train,
+        most_near_copies=MOST_NEAR_COPIES,
+        n_samples=None,
+        random_state=0,
+    ):
         self.classifier = classifier
-        self.n_samples = n_samples
-        self.random_state = random_state
+        self._set(X_train, most_near_copies, n_samples, random_state)
 
-    def _judge(self, estimator, X, y, X_generated, labels):
+    def _check_labels(self, estimator, y, labels):
         if y is None:
             raise ValueError(
                 "TSTRScorer needs the labels of the real images, got y=None. Pass y to the "
@@ -232,28 +329,30 @@ class TSTRScorer(_SampleScorer):
                 f"{type(estimator).__name__} has no 'classes_'. Wrap its sampler, for example "
                 "ConditionalSampler(FastHVRTSampler()), and fit it with labels."
             )
-        return SCORES[self.score_name].score(self._judged(X, y, X_generated, labels))
 
 
 class GenerationScorer(_SampleScorer):
     """Several scores from one draw, for a search that shows fidelity beside novelty.
 
-    Gives a dict, so a search needs the name of one score as ``refit``, for example
-    ``GridSearchCV(pipeline, grid, scoring=GenerationScorer(), refit='neg_frechet_distance')``.
+    Gives a dict, so a search needs the name of one score as ``refit``, or a function that chooses,
+    for example ``GridSearchCV(pipeline, grid, scoring=scorer, refit='neg_kernel_distance')``.
 
     Parameters
     ----------
-    feature_extractor : None, fitted transformer or callable, default=None
+    feature_extractor : fitted transformer, callable or 'pixels'
         What images are compared in, as for `FIDScorer`.
+    X_train : array-like of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
+        All images that are passed to the search, in any order, layout and dtype; more do no harm.
+        By them copies are found.
     classifier : classifier, default=None
         As for `TSTRScorer`.
-    X_train : array-like, default=None
-        The images that are passed to the search, all of them; adds ``'novelty'`` and
-        ``'near_copies'``.
+    most_near_copies : float, default=0.05
+        Largest fraction of near-copies among the images drawn, in [0, 1]. With more, scores of
+        quality are NaN, and there is a warning. 1 scores copiers too.
     n_samples : int, default=None
         Number of images to draw; None draws as many as are judged against.
     random_state : int, RandomState instance or None, default=0
-        Handed to ``sample`` and to the classifier.
+        Handed to ``sample`` and to the classifier, as for `FIDScorer`.
 
     See Also
     --------
@@ -261,25 +360,25 @@ class GenerationScorer(_SampleScorer):
 
     Notes
     -----
-    The scores are ``'neg_frechet_distance'`` and ``'neg_kernel_distance'``; with labels ``'tstr'``,
-    which is NaN for an estimator that has no classes; with `X_train` ``'novelty'`` and
-    ``'near_copies'``, for which greater is *not* better: 1 and 0 are what unseen real images
-    reach. They are those measures of `generation_report` that can be compared between candidates.
+    The scores are ``'neg_frechet_distance'``, ``'neg_kernel_distance'``, ``'novelty'`` and
+    ``'near_copies'``, and with labels and an estimator that has ``classes_`` also ``'tstr'``. For
+    novelty and near-copies greater is *not* better: 1 and 0 are what unseen real images reach. They
+    are those measures of `generation_report` that can be compared between candidates. With
+    ``most_near_copies=1``, which shows the distances of copiers too, leave the choice to
+    :func:`~latentgen.model_selection.best_without_copying`. In a search
+    over estimators with and without classes, ``'tstr'`` is left out, or NaN for those without if
+    the first candidate has them.
 
-    A scorer does not see what the estimator was fitted on, and the judged fold is part of
-    `X_train`, at distance 0 from itself. Novelty is therefore measured against the rows of
-    `X_train` that are not among the judged images, pixel by pixel: in cross-validation these are
-    the training fold. Scores on the training fold (``return_train_score=True``) have no
-    meaningful novelty.
-
-    Novelty is measured on codes when the estimator is a pipeline, that is after its steps before
-    the last one, and otherwise on pixels. Real images are encoded, decoded and encoded again, as
-    generated ones are: otherwise the decoder's errors would count as novelty.
+    Novelty is measured on pixels, whose distances mean the same with every autoencoder; codes are
+    another space in each candidate. When the estimator is a pipeline, real images are encoded and
+    decoded by its steps before the last one, as generated ones are: otherwise the decoder's errors
+    would count as novelty, and hide copies.
 
     Examples
     --------
+    >>> from latentgen.datasets import load_digits_images
     >>> from latentgen.metrics import GenerationScorer
-    >>> scorer = GenerationScorer(n_samples=500)
+    >>> scorer = GenerationScorer("pixels", X_train=load_digits_images(), n_samples=500)
     >>> scorer.n_samples
     500
     """
@@ -288,101 +387,34 @@ class GenerationScorer(_SampleScorer):
 
     def __init__(
         self,
-        feature_extractor=None,
+        feature_extractor,
         *,
+        X_train,
         classifier=None,
-        X_train=None,
+        most_near_copies=MOST_NEAR_COPIES,
         n_samples=None,
         random_state=0,
     ):
         check_extractor(feature_extractor)
-        _check_n_samples(n_samples)
         self.feature_extractor = feature_extractor
         self.classifier = classifier
-        self.X_train = X_train
-        self.n_samples = n_samples
-        self.random_state = random_state
+        self._set(X_train, most_near_copies, n_samples, random_state)
 
-    def _judge(self, estimator, X, y, X_generated, labels):
-        encoder = estimator[:-1] if isinstance(estimator, Pipeline) else None
-        train = None
-        if self.X_train is not None:
-            seen = _rows_not_in(as_images(self.X_train, "X_train"), X)
-            train = Images(seen, encoder=as_generated(encoder))
-        judged = self._judged(X, y, X_generated, labels, train=train, encoder=encoder)
-        # Every estimator gets the same scores, NaN where it lacks what a measure needs.
-        missing = {LABELS} if y is None else set()
-        if train is None:
-            missing.add(TRAINING_IMAGES)
-        return {
-            name: measure.score(judged)
-            for name, measure in SCORES.items()
-            if not measure.needs & missing
-        }
-
-
-def _rows_not_in(X_train, X):
-    """Images of `X_train` that are not, pixel by pixel, among those of `X`."""
-    judged = {hash(row.tobytes()) for row in flat_unit_floats(X)}
-    unseen = np.zeros(len(X_train), dtype=bool)
-    for start in range(0, len(X_train), 4096):
-        rows = flat_unit_floats(X_train[start : start + 4096])
-        unseen[start : start + 4096] = [hash(row.tobytes()) not in judged for row in rows]
-    if not unseen.any():
-        raise ValueError(
-            f"All {len(X_train)} images of 'X_train' are among the judged ones. Pass as 'X_train' "
-            "the images that the estimator was fitted on."
+    def _scores(self, judged, copies):
+        return _Scores(
+            {
+                name: math.nan if copies and measure.is_quality else measure.score(judged)
+                for name, measure in SCORES.items()
+                if measure.needs <= judged.available
+            }
         )
-    return X_train[unseen]
 
 
-_SCORERS = {
-    scorer.score_name: scorer for scorer in (GenerationScorer, FIDScorer, KIDScorer, TSTRScorer)
-}
+class _Scores(dict):
+    """Scores in which one that only other candidates of a search have is NaN.
 
-
-def get_scorer_names():
-    """List the names that `get_scorer` knows.
-
-    Returns
-    -------
-    names : list of str
-        Sorted names.
-
-    Examples
-    --------
-    >>> from latentgen.metrics import get_scorer_names
-    >>> get_scorer_names()
-    ['generation', 'neg_frechet_distance', 'neg_kernel_distance', 'tstr']
+    A search reads the names of the first candidate from all of them.
     """
-    return sorted(_SCORERS)
 
-
-def get_scorer(scoring):
-    """Build a scorer with default settings, by name.
-
-    Parameters
-    ----------
-    scoring : str
-        One of `get_scorer_names`.
-
-    Returns
-    -------
-    scorer : callable
-        Called as ``scorer(estimator, X, y)``. Compares pixels; build the class itself to pass a
-        feature extractor.
-
-    Raises
-    ------
-    ValueError
-        If there is no scorer of that name.
-
-    Examples
-    --------
-    >>> from latentgen.metrics import get_scorer
-    >>> get_scorer("neg_frechet_distance")
-    FIDScorer(feature_extractor=<pixels in [0, 1]>, n_samples=None, random_state=0)
-    """
-    if scoring not in get_scorer_names():
-        raise ValueError(f"'scoring' must be one of {get_scorer_names()}, got {scoring!r}.")
-    return _SCORERS[scoring]()
+    def __missing__(self, name):
+        return math.nan

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from PIL import Image
 from sklearn.decomposition import PCA
 
@@ -20,6 +21,7 @@ from latentgen import (
 )
 from latentgen.cli import main
 from latentgen.cli._console import ReportingGridSearch
+from latentgen.metrics import ClassifierFeatures
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
 
@@ -192,7 +194,7 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
     np.savez(tmp_path / "test.npz", X=np.load(data / "X.npy")[:60], y=np.load(data / "y.npy")[:60])
     arguments = ["--data", str(tmp_path / "test.npz"), "--json", str(tmp_path / "report.json")]
     arguments += ["--train-data", str(data / "both.npz"), "-n", "150"]
-    with pytest.raises(ValueError, match="All 60 rows of 'X_test' are rows of 'X_train'"):
+    with pytest.raises(ValueError, match="All 60 images of 'X_test' are images of 'X_train'"):
         main(["evaluate", model, *arguments, "--traceback"])
     np.savez(tmp_path / "train.npz", X=np.load(data / "X.npy")[60:], y=np.load(data / "y.npy")[60:])
     arguments[arguments.index(str(data / "both.npz"))] = str(tmp_path / "train.npz")
@@ -206,7 +208,9 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
 
 def test_evaluate_without_training_images_compares_pixels(data, model, capsys):
     assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
-    assert "FID and KID compare pixels" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Distances compare pixels" in text and "pixel distance" in text
+    assert "FID" not in text and "KID" not in text
 
 
 def test_sweep_writes_table_figure_and_model(data, tmp_path, capsys):
@@ -222,16 +226,46 @@ def test_sweep_writes_table_figure_and_model(data, tmp_path, capsys):
     assert load_model(output / "model.latentgen").sample(2).shape == (2, 1, 8, 8)
 
 
-def test_sweep_says_when_every_candidate_copies(data, tmp_path, capsys):
+def test_sweep_without_labels_compares_pixels_and_says_so(data, tmp_path, capsys):
+    arguments = ["--param", "strategy=multivariate_kde", "--cv", "2", "--unconditional"]
+    output = tmp_path / "sweep"
+    assert main(["sweep", str(data / "both.npz"), *arguments, *QUICK, "-o", str(output)]) == 0
+    text = capsys.readouterr().out
+    assert "strategy=multivariate_kde: pixel distance " in text and "FID" not in text
+
+
+def test_sweep_writes_no_model_when_every_candidate_copies(data, tmp_path, capsys):
     arguments = ["--param", "strategy=bootstrap_noise", "--param", "bandwidth=0.001,0.01"]
-    output = ["--cv", "2", "-o", str(tmp_path / "sweep")]
-    assert main(["sweep", str(data / "both.npz"), *arguments, *QUICK, *output]) == 0
+    output = tmp_path / "sweep"
+    command = ["sweep", str(data / "both.npz"), *arguments, *QUICK, "--cv", "2", "-o", str(output)]
+    assert main(command) == 2
     printed = capsys.readouterr()
-    assert "No candidate qualifies; fewest near-copies: " in printed.out
-    assert "latentgen: warning: No candidate qualifies: expected at most 5.0%" in printed.err
+    assert "Best without copying" not in printed.out
     warned = printed.err.splitlines()
+    assert "no candidate qualifies, so no model was written: expected at most 5.0%" in warned[-1]
+    assert sorted(path.name for path in output.iterdir()) == ["results.csv", "sweep.png"]
     assert any("near-copies of training codes" in line for line in warned)
     assert len(warned) == len(set(warned))
+
+
+def test_sweep_is_judged_by_features_of_images_of_its_own(data, tmp_path, monkeypatch, capsys):
+    fitted, searched = [], []
+    fit_features, fit_search = ClassifierFeatures.fit, ReportingGridSearch.fit
+    monkeypatch.setattr(
+        ClassifierFeatures, "fit", lambda self, X, y: fitted.append(X) or fit_features(self, X, y)
+    )
+    monkeypatch.setattr(
+        ReportingGridSearch, "fit", lambda self, X, y: searched.append(X) or fit_search(self, X, y)
+    )
+    arguments = ["--param", "strategy=multivariate_kde", "--cv", "2", "-o", str(tmp_path / "sweep")]
+    assert main(["sweep", str(data / "both.npz"), *arguments, *QUICK]) == 0
+    # The first fit is that of the features, the others are classifiers of generated images.
+    judge, search = fitted[0], searched[0]
+    assert (len(judge), len(search)) == (36, 144)
+    together, given = np.concatenate([judge, search]), np.load(data / "X.npy")
+    rows = [np.unique(part.reshape(180, -1), axis=0) for part in (together, given)]
+    assert_array_equal(*rows)
+    assert "a classifier trained on 36 other images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("labels", [[], ["--unconditional"]])
@@ -240,14 +274,18 @@ def test_sweep_shuffles_images_sorted_by_class(labels, data, tmp_path, monkeypat
 
     class Search(ReportingGridSearch):
         def fit(self, X, y=None):
-            folds.extend(sorted_y[test] for _, test in self.cv.split(X, y))
+            known = {
+                image.tobytes(): label for image, label in zip(X_sorted, y_sorted, strict=True)
+            }
+            labels = np.array([known[image.tobytes()] for image in X])
+            folds.extend(labels[test] for _, test in self.cv.split(X, y))
             return super().fit(X, y)
 
     monkeypatch.setattr("latentgen.cli._commands.ReportingGridSearch", Search)
     X, y = np.load(data / "X.npy"), np.load(data / "y.npy")
     order = np.argsort(y, kind="stable")
-    sorted_y = y[order]
-    np.savez(tmp_path / "sorted.npz", X=X[order], y=sorted_y)
-    arguments = [str(tmp_path / "sorted.npz"), "--param", "latent_dim=2", "--cv", "3", *labels]
+    X_sorted, y_sorted = X[order], y[order]
+    np.savez(tmp_path / "sorted.npz", X=X_sorted, y=y_sorted)
+    arguments = [str(tmp_path / "sorted.npz"), "--param", "strategy=multivariate_kde", *labels]
     assert main(["sweep", *arguments, *QUICK, "-o", str(tmp_path / "sweep")]) == 0
     assert [set(fold) for fold in folds] == [{0, 1, 2}] * 3

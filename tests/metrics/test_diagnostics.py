@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy.fft import dctn, idctn
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import StandardScaler
 
@@ -80,7 +81,17 @@ def test_spectrum_of_smooth_maps_decays():
     frequency = np.add.outer(np.arange(6), np.arange(6))
     Z = idctn(noise(2000, 1, 6, 6) * 0.5**frequency, axes=(2, 3), norm="ortho")
     expected = np.sort(0.5 ** frequency.ravel())[::-1]
-    assert_allclose(latent_spectrum(Z)[0], expected, rtol=0.15)
+    assert_allclose(latent_spectrum(Z)[0], expected / expected.mean(), rtol=0.15)
+
+
+def test_spectrum_of_maps_without_a_constant_part_is_finite():
+    # It was divided by the constant part: values of 1e15.
+    Z = noise(4000, 2, 4, 4)
+    Z[:, 0] -= Z[:, 0].mean(axis=(1, 2), keepdims=True)
+    Z[:, 1] = 0
+    spectrum = latent_spectrum(Z)
+    assert_allclose(spectrum[0], np.append(0, np.full(15, 16 / 15)), atol=0.1)
+    assert_allclose(spectrum[1], 0)
 
 
 def test_spectrum_is_that_of_each_channel():
@@ -187,6 +198,25 @@ def test_decoder_sensitivity_does_not_see_the_scale_of_codes(X):
     expected = decoder_sensitivity(Pooling(), X)
     assert_allclose(decoder_sensitivity(Pooling(100.0), X), expected, rtol=1e-3)
     assert decoder_sensitivity(Pooling(), X, random_state=1) != expected
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.001])
+def test_decoder_sensitivity_of_bytes_is_that_of_floats(sigma, digits, fitted_conv):
+    # Rounding to bytes made it 29 times as large at 0.001.
+    as_bytes = np.rint(digits[0] * 255).astype(np.uint8)
+    of_bytes = clone(fitted_conv).set_params(max_epochs=1).fit(as_bytes)
+    of_floats = clone(of_bytes).fit(as_bytes / np.float32(255))
+    expected = decoder_sensitivity(of_floats, as_bytes / np.float32(255), sigma=sigma)
+    assert_allclose(decoder_sensitivity(of_bytes, as_bytes, sigma=sigma), expected, rtol=1e-3)
+
+
+def test_decoder_sensitivity_refuses_rounded_images(X):
+    class Rounding(Pooling):
+        def inverse_transform(self, Z):
+            return (255 * super().inverse_transform(Z)).astype(np.uint8)
+
+    with pytest.raises(TypeError, match="decodes to floats, got uint8 from Rounding"):
+        decoder_sensitivity(Rounding(), X)
 
 
 # ------------------------------------------------------------------ errors

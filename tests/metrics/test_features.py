@@ -15,7 +15,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latentgen.metrics import ClassifierFeatures
-from latentgen.metrics._features import describe_extractor, extract_features
+from latentgen.metrics._features import (
+    describe_extractor,
+    extract_features,
+    find_rows,
+    in_form_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +222,9 @@ def half(X):
     return X.reshape(len(X), -1)[:, : X[0].size // 2]
 
 
-def test_none_compares_pixels_of_any_dtype():
+def test_pixels_of_any_dtype_are_compared():
     X = np.full((3, 1, 2, 2), 51, dtype=np.uint8)
-    assert_allclose(extract_features(None, X), np.full((3, 4), 0.2))
+    assert_allclose(extract_features("pixels", X), np.full((3, 4), 0.2))
 
 
 def test_a_callable_sees_the_layout_and_a_transformer_flat_floats(all_digits):
@@ -239,10 +244,29 @@ def test_features_are_taken_block_by_block(monkeypatch, all_digits):
 
 
 def test_descriptions_name_what_is_used(fitted):
-    assert describe_extractor(None) == "pixels in [0, 1]"
+    assert describe_extractor("pixels") == "pixels in [0, 1]"
     assert describe_extractor(half).endswith("test_features.half")
     assert describe_extractor(PCA(3)) == "PCA(n_components=3)"
     assert describe_extractor(fitted).startswith("ClassifierFeatures fitted on 1200 images")
+
+
+def test_equal_rows_are_found_in_every_layout_and_dtype():
+    X = np.random.default_rng(0).integers(0, 256, (6, 1, 3, 3)).astype(np.uint8)
+    floats = (X[[4, 0, 4]] / 255).reshape(3, 9)
+    unknown = floats[:1] + 1e-3
+    first, own = find_rows(np.concatenate([X, X[:2]]), np.concatenate([floats, unknown]))
+    assert (first.tolist(), own.tolist()) == ([0, 1, 2, 3, 4, 5], [4, 0, 4, -1])
+    assert find_rows(floats.astype(np.float32), X)[1].tolist() == [1, -1, -1, -1, 0, -1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_images_come_in_the_form_of_others(dtype):
+    X = np.random.default_rng(0).integers(0, 256, (6, 1, 3, 3)).astype(np.uint8)
+    like = np.zeros((2, 9), dtype=dtype)
+    for given in (X, X / 255):
+        formed = in_form_of(given, like)
+        assert formed.shape == (6, 9) and (formed.dtype == np.uint8) == (dtype == np.uint8)
+        assert_allclose(formed / (255 if dtype == np.uint8 else 1), X.reshape(6, 9) / 255)
 
 
 def test_extractors_that_cannot_be_used_are_rejected(all_digits):
@@ -251,7 +275,9 @@ def test_extractors_that_cannot_be_used_are_rejected(all_digits):
         NotFittedError, match="must be fitted before it judges, got an unfitted PCA"
     ):
         extract_features(PCA(), X)
-    with pytest.raises(TypeError, match="must be None, a fitted transformer or a callable, got 3"):
+    with pytest.raises(
+        TypeError, match="must be a fitted transformer, a callable or 'pixels', got 3"
+    ):
         extract_features(3, X)
     with pytest.raises(ValueError, match=r"one row per image, got features of shape \(5,\)"):
         extract_features(lambda X: X.sum(axis=(1, 2, 3)), X)

@@ -77,6 +77,7 @@ def test_near_copies_counts_rows_closer_than_the_given_share_of_the_real_median(
     "parts, options, message",
     [
         ((codes(9), codes(9)[:3], codes(9)), {}, "All 3 rows of 'X_test' are rows of 'X_train'"),
+        ((np.ones((9, 4)), np.ones((3, 4)), codes(9)), {"test_rows": [0, 1, 2]}, "No row of 'X_te"),
         ((codes(9), codes(9)[:, :2], codes(9)), {}, "'X_train' and 'X_test' must have equally"),
         ((codes(9), codes(9, 1), codes(9)[:, :2]), {}, "'X_train' and 'X_generated' must have"),
         ((codes(9), codes(9, 1), codes(9)), {"near_copy": -1}, "near_copy == -1"),
@@ -85,6 +86,49 @@ def test_near_copies_counts_rows_closer_than_the_given_share_of_the_real_median(
 def test_novelty_rejects(parts, options, message):
     with pytest.raises(ValueError, match=message):
         novelty(*parts, **options)
+
+
+def test_half_of_the_test_rows_being_training_rows_does_not_hide_copies():
+    # near_copies was 0 for copies of this kind, whose unit was 0.
+    X_train, X_test = codes(400), codes(200, seed=1)
+    mixed = np.concatenate([X_train[:110], X_test[:90]])
+    X_new = X_train[200:] + 0.05 * codes(200, seed=2)
+    with pytest.warns(UserWarning, match="110 of 200 test rows are training rows"):
+        result = novelty(X_train, mixed, X_new)
+    expected = novelty(X_train, X_test, X_new)
+    assert expected.near_copies > 0.9
+    assert_allclose(result.near_copies, expected.near_copies, atol=0.05)
+    assert_allclose(result.novelty, expected.novelty, rtol=0.2)
+
+
+def test_a_test_row_among_the_training_rows_is_measured_to_the_others():
+    X_train = np.array([[0.0], [0.0], [1.0], [5.0]])
+    with pytest.warns(UserWarning, match="3 of 4 test rows"):
+        result = novelty(X_train, [*X_train[1:], [7.0]], X_train[:1])
+    assert_array_equal(result.test_distances, [1, 1, 4, 2])
+
+
+def test_copies_count_where_most_test_rows_lie_on_others():
+    X_train = np.array([[0.0], [0.0], [3.0]])
+    result = novelty(X_train, X_train, X_train, test_rows=[0, 1, 2])
+    assert_array_equal(result.test_distances, [0, 0, 3])
+    assert result.near_copies == 1
+
+
+def test_test_rows_say_which_training_row_is_not_compared_with():
+    X_train, X_test = np.array([[0.0], [2.0], [5.0]]), np.array([[0.5], [1.5], [5.0]])
+    result = novelty(X_train, X_test, X_train, test_rows=[0, -1, 2])
+    assert_array_equal(result.test_distances, [1.5, 0.5, 3])
+
+
+@pytest.mark.parametrize("exponent", [-1000, -600, 500, 900, 1010])
+@pytest.mark.parametrize("n_features", [4, 12])
+def test_novelty_of_numbers_at_the_ends_of_the_range(exponent, n_features):
+    parts = [codes(40, seed, n_features) for seed in range(3)]
+    scaled = [np.ldexp(part, exponent) for part in parts]
+    assert novelty(*scaled).novelty == pytest.approx(novelty(*parts).novelty)
+    expected = np.ldexp(novelty(*parts).distances, exponent)
+    assert_allclose(novelty(*scaled).distances, expected, rtol=1e-6)
 
 
 def test_ks_rejects_codes_of_different_width():

@@ -17,8 +17,6 @@ from latentgen.metrics import (
     _measures,
     _report,
     generation_report,
-    get_scorer,
-    get_scorer_names,
 )
 from latentgen.metrics._measures import LABELS, MEASURES, SCORES, TRAINING_IMAGES, Measure
 from latentgen.model_selection import search_table
@@ -77,10 +75,15 @@ def test_rows_have_names_of_their_own(field):
     assert len(set(names)) == len(names)
 
 
-def test_scorers_by_name_are_measures_of_the_table():
-    assert set(get_scorer_names()) - {"generation"} <= set(SCORES)
-    for name in get_scorer_names():
-        assert get_scorer(name).score_name == name
+def test_scorers_of_one_measure_are_of_the_table():
+    scorers = {metrics.FIDScorer, metrics.KIDScorer, metrics.TSTRScorer}
+    assert {scorer.score_name for scorer in scorers} <= set(SCORES)
+
+
+def test_only_distances_of_features_are_called_fid_and_kid():
+    named = [(measure.heading, measure.heading_in("pixels")) for measure in MEASURES[:3]]
+    assert named == [("FID", "pixel distance"), ("KID", "pixel kernel distance"), ("TSTR", "TSTR")]
+    assert MEASURES[0].heading_in(lambda X: X) == "FID"
 
 
 def test_a_row_is_reported_with_its_floor(add_row, digits, capsys):
@@ -89,7 +92,7 @@ def test_a_row_is_reported_with_its_floor(add_row, digits, capsys):
     report = generation_report(X[:60], X[60:100] / 2, X_train=X[100:])
     value, floor = report["brightness_error"], report["brightness_error_floor"]
     assert value == pytest.approx(abs(X[60:100].mean() / 2 - X[:60].mean())) and floor < value
-    _console.print_report(report)
+    _console.print_report(report, "pixels")
     line = capsys.readouterr().out.splitlines()[-1].split()
     assert line == ["brightness", f"{value:.3f}", f"{floor:.3f}"]
 
@@ -97,7 +100,8 @@ def test_a_row_is_reported_with_its_floor(add_row, digits, capsys):
 def test_a_row_is_a_score_a_column_and_an_axis(add_row, digits, capsys):
     figure = pytest.importorskip("matplotlib.figure")
     add_row()
-    grid, scoring = {"amount": [0.0, 0.3]}, GenerationScorer()
+    grid = {"amount": [0.0, 0.3]}
+    scoring = GenerationScorer("pixels", X_train=digits[0], most_near_copies=1)
     search = GridSearchCV(Brightened(), grid, scoring=scoring, refit=False, cv=2).fit(digits[0])
     assert search.cv_results_["mean_test_neg_brightness_error"].argmax() == 0
     rows = [("candidate", row["scores"]) for row in search_table(search)]
@@ -110,11 +114,16 @@ def test_a_row_is_a_score_a_column_and_an_axis(add_row, digits, capsys):
 
 
 @pytest.mark.parametrize("need", [TRAINING_IMAGES, LABELS])
-def test_a_row_without_its_input_is_empty_in_reports_and_no_score(need, add_row, digits):
+def test_a_row_without_its_input_is_empty_in_reports(need, add_row, digits):
     add_row([need])
     report = generation_report(digits[0][:60], digits[0][60:100])
-    scores = GenerationScorer()(Brightened().fit(digits[0][60:]), digits[0][:60])
     assert report["brightness_error"] is None
+
+
+def test_a_row_without_its_input_is_no_score(add_row, digits):
+    add_row([LABELS])
+    scorer = GenerationScorer("pixels", X_train=digits[0], most_near_copies=1)
+    scores = scorer(Brightened().fit(digits[0][60:]), digits[0][:60])
     assert "neg_brightness_error" not in scores
 
 

@@ -4,6 +4,7 @@
 
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
+from latentgen.exceptions import NearCopyWarning
 from latentgen.metrics import (
     FIDScorer,
     GenerationScorer,
@@ -25,10 +28,9 @@ from latentgen.metrics import (
     TSTRScorer,
     frechet_distance,
     generation_report,
-    get_scorer,
-    get_scorer_names,
     kernel_distance,
     latent_ks_statistic,
+    novelty,
     tstr_score,
 )
 
@@ -86,49 +88,84 @@ def copier(digits):
 
 
 CHEAP = GaussianNB(var_smoothing=0.05)
-GRID = {"noise": [0.5, 0.0]}
+GRID = {"noise": [0.5, 0.2]}
 
 
 def pixels(X):
     return np.asarray(X).reshape(len(X), -1)
 
 
+@pytest.fixture(scope="module")
+def made(digits):
+    """Make a scorer of pixels that knows all images and judges copiers too."""
+
+    def make(scorer, extractor="pixels", **options):
+        options = {"X_train": digits[0], "most_near_copies": 1, **options}
+        if scorer is TSTRScorer:
+            return scorer(CHEAP, **options)
+        if scorer is GenerationScorer:
+            options.setdefault("classifier", CHEAP)
+        return scorer(extractor, **options)
+
+    return make
+
+
+FEATURE_SCORERS = [FIDScorer, KIDScorer, GenerationScorer]
+SCORERS = [*FEATURE_SCORERS, TSTRScorer]
+
+
 @pytest.mark.parametrize(
     "scorer, function",
     [
-        (FIDScorer(), lambda X, Y: frechet_distance(X, Y)),
-        (KIDScorer(), lambda X, Y: kernel_distance(X, Y)[0]),
+        (FIDScorer, lambda X, Y: frechet_distance(X, Y)),
+        (KIDScorer, lambda X, Y: kernel_distance(X, Y)[0]),
     ],
 )
-def test_distance_scorers_give_the_negative_distance(scorer, function, copier, digits):
+def test_distance_scorers_give_the_negative_distance(scorer, function, copier, digits, made):
     X = digits[0][120:]
     X_new = copier.sample(80, random_state=0)
-    assert_allclose(scorer(copier, X), -function(pixels(X), pixels(X_new)), rtol=1e-6)
+    expected = -function(pixels(X), pixels(X_new))
+    assert_allclose(made(scorer)(copier, X), expected, rtol=1e-6)
 
 
-def test_feature_extractor_is_used(copier, digits):
+def test_feature_extractor_is_used(copier, digits, made):
     X = digits[0][120:]
     pca = PCA(2).fit(pixels(digits[0][:120]))
-    assert FIDScorer(pca)(copier, X) != pytest.approx(FIDScorer()(copier, X))
-    assert KIDScorer(pca)(copier, X) != pytest.approx(KIDScorer()(copier, X))
+    for scorer in (FIDScorer, KIDScorer):
+        assert made(scorer, pca)(copier, X) != pytest.approx(made(scorer)(copier, X))
 
 
 @pytest.mark.parametrize("n_samples, expected", [(None, 80), (33, 33)])
-def test_n_samples_are_drawn(n_samples, expected, copier, digits):
+def test_n_samples_are_drawn(n_samples, expected, copier, digits, made):
     sizes = []
-    scorer = KIDScorer(lambda X: sizes.append(len(X)) or pixels(X), n_samples=n_samples)
-    scorer(copier, digits[0][120:])
+    extractor = lambda X: sizes.append(len(X)) or pixels(X)  # noqa: E731
+    made(KIDScorer, extractor, n_samples=n_samples)(copier, digits[0][120:])
     assert sizes == [80, expected]
 
 
-def test_random_state_decides_the_draw(copier, digits):
+def test_random_state_decides_the_draw(copier, digits, made):
     X = digits[0][120:]
-    scores = [KIDScorer(random_state=seed)(copier, X) for seed in (0, 0, 1)]
+    scores = [made(KIDScorer, random_state=seed)(copier, X) for seed in (0, 0, 1)]
     assert scores[0] == scores[1] != scores[2]
 
 
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(0)], ids=["None", "RandomState"])
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_equal_candidates_get_equal_scores_whatever_the_random_state(scorer, seed, digits, made):
+    X, y = digits
+    candidates = [Copier(0.2).fit(X[:120], y[:120]) for _ in range(2)]
+    scorer = made(scorer, random_state=seed)
+    first, second = (scorer(candidate, X[120:], y[120:]) for candidate in candidates)
+    assert first == second
+
+
+def test_scorers_without_a_random_state_differ_from_each_other(copier, digits, made):
+    first, second = (made(KIDScorer, random_state=None) for _ in range(2))
+    assert first(copier, digits[0][120:]) != second(copier, digits[0][120:])
+
+
 @pytest.mark.parametrize("n_samples", [None, 40, 160])
-def test_conditional_estimators_draw_the_class_frequencies_of_y(n_samples, digits):
+def test_conditional_estimators_draw_the_class_frequencies_of_y(n_samples, digits, made):
     asked = []
 
     class Recorder(Copier):
@@ -138,37 +175,39 @@ def test_conditional_estimators_draw_the_class_frequencies_of_y(n_samples, digit
 
     y = np.repeat([0, 1, 2, 3], [40, 20, 10, 10])
     X = digits[0][:80]
-    KIDScorer(n_samples=n_samples)(Recorder().fit(X, y), X, np.roll(y, 7))
+    made(KIDScorer, n_samples=n_samples)(Recorder().fit(X, y), X, np.roll(y, 7))
     assert_array_equal(np.bincount(asked[0]) * 80, np.bincount(y) * (n_samples or 80))
 
 
-def test_unconditional_estimators_are_not_asked_for_classes(digits):
+def test_unconditional_estimators_are_not_asked_for_classes(digits, made):
     X, y = digits[0][:80], digits[1][:80]
-    plain = Copier(conditional=False).fit(X, y)
-    assert FIDScorer()(plain, X, y) == FIDScorer()(plain, X)
+    plain, scorer = Copier(conditional=False).fit(X, y), made(FIDScorer)
+    assert scorer(plain, X, y) == scorer(plain, X)
 
 
-def test_tstr_scorer_trains_on_draws_only(copier, digits):
+def test_tstr_scorer_trains_on_draws_only(copier, digits, made):
     X, y = digits[0][120:], digits[1][120:]
     labels = np.sort(y)
     X_new = copier.sample(80, y=labels, random_state=0)
     expected = CHEAP.fit(pixels(X_new), labels).score(pixels(X), y)
-    assert TSTRScorer(CHEAP)(copier, X, y) == pytest.approx(expected)
+    assert made(TSTRScorer)(copier, X, y) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    "scorer", [FIDScorer(), KIDScorer(), TSTRScorer(CHEAP)], ids=lambda s: type(s).__name__
-)
-def test_scorers_choose_the_better_candidate_in_parallel(scorer, digits):
-    search = GridSearchCV(Copier(), GRID, scoring=scorer, cv=2, n_jobs=2, error_score="raise")
-    assert search.fit(*digits).best_params_ == {"noise": 0.0}
+@pytest.mark.parametrize("scorer", [FIDScorer, KIDScorer, TSTRScorer])
+def test_scorers_choose_the_better_candidate_in_parallel(scorer, digits, made):
+    options = {"scoring": made(scorer), "cv": 2, "n_jobs": 2, "error_score": "raise"}
+    assert GridSearchCV(Copier(), GRID, **options).fit(*digits).best_params_ == {"noise": 0.2}
 
 
-def test_generation_scorer_gives_all_scores_in_a_search(digits):
+def test_generation_scorer_gives_all_scores_in_a_search(digits, made):
     X, y = digits
-    scorer = GenerationScorer(classifier=CHEAP, X_train=X)
     search = GridSearchCV(
-        Copier(), GRID, scoring=scorer, refit="tstr", cv=2, n_jobs=2, error_score="raise"
+        *(Copier(), {"noise": [0.5, 0.0]}),
+        scoring=made(GenerationScorer),
+        refit="tstr",
+        cv=2,
+        n_jobs=2,
+        error_score="raise",
     ).fit(X, y)
     results = search.cv_results_
     for name in ("neg_frechet_distance", "neg_kernel_distance", "tstr"):
@@ -179,45 +218,90 @@ def test_generation_scorer_gives_all_scores_in_a_search(digits):
     assert results["mean_test_novelty"][0] > 1
 
 
-def test_generation_scorer_measures_novelty_against_the_training_fold(digits):
-    X, y = digits
-    fresh = Copier().fit(X[:60], y[:60])
-    # The estimator copies what X_train holds outside the judged images, or is copied there.
-    judged = GenerationScorer(X_train=X[60:])(fresh, X[130:])
-    same = GenerationScorer(X_train=X[60:130])(fresh, X[130:])
-    assert judged == same
-    assert judged["novelty"] > 0.5
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_a_copier_gets_no_score_of_quality_and_a_warning(scorer, copier, digits, made):
+    X, y = digits[0][120:], digits[1][120:]
+    with pytest.warns(NearCopyWarning, match=r"100\.0% of the images that Copier draws.*at most 5"):
+        scores = made(scorer, most_near_copies=0.05)(copier, X, y)
+    if scorer is GenerationScorer:
+        assert (scores.pop("novelty"), scores.pop("near_copies")) == (0, 1)
+    else:
+        scores = {"score": scores}
+    assert np.isnan([*scores.values()]).all()
 
 
-def test_generation_scorer_measures_novelty_on_codes_of_a_pipeline(digits):
+@pytest.mark.parametrize("limit, is_scored", [(0.29, False), (0.3, True)])
+def test_most_near_copies_is_the_limit(limit, is_scored, digits, made):
+    X = digits[0]
+
+    class Mixed(Copier):
+        def sample(self, n_samples=1, *, y=None, random_state=None):
+            return np.concatenate([X[:30], 1 - X[:70]])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NearCopyWarning)
+        score = made(FIDScorer, most_near_copies=limit)(Mixed().fit(X[:100]), X[100:])
+    assert np.isfinite(score) == is_scored
+
+
+def test_real_unseen_images_are_not_taken_for_copies(digits, made):
+    X = digits[0]
+    unseen = Copier().fit(X[100:150])
+    # What is drawn is in neither half of X_train.
+    known = np.concatenate([X[:100], X[150:]])
+    scores = made(GenerationScorer, X_train=known)(unseen, X[150:])
+    assert 0.8 < scores["novelty"] < 1.2 and scores["near_copies"] < 0.05
+
+
+def test_novelty_of_a_pipeline_is_that_of_the_report(digits, made):
     X, y = pixels(digits[0]), digits[1]
-    pipeline = CopierPipeline([("pca", PCA(3)), ("sampler", Copier())])
+    pipeline = CopierPipeline([("pca", PCA(3)), ("sampler", Copier(0.5))])
     encoder = pipeline.fit(X[:100], y[:100])[:-1]
-    scorer = GenerationScorer(classifier=CHEAP, X_train=X[:100])
-    report = generation_report(
-        X[100:], pipeline.sample(100, random_state=0), X_train=X[:100], encoder=encoder
-    )
-    assert_allclose(scorer(pipeline, X[100:])["novelty"], report["novelty"], rtol=1e-5)
+    drawn = pipeline.sample(100, random_state=0)
+    report = generation_report(X[100:], drawn, X_train=X[:100], encoder=encoder)
+    # Without the judged images in X_train, which are near some that are drawn.
+    parts = [encoder.inverse_transform(encoder.transform(part)) for part in (X[:100], X[100:])]
+    direct = novelty(*(part.clip(0, 1) for part in parts), drawn)
+    assert_allclose(report["novelty"], direct.novelty, rtol=1e-5)
+    scores = made(GenerationScorer, X_train=X)(pipeline, X[100:])
+    assert_allclose(scores["novelty"], report["novelty"], rtol=0.2)
 
 
-def test_generation_scorer_finds_copied_codes_behind_a_lossy_decoder(digits):
+def test_generation_scorer_finds_copied_codes_behind_a_lossy_decoder(digits, made):
     X = pixels(digits[0])
     pipeline = CopierPipeline([("fading", Fading()), ("sampler", Copier())])
-    pipeline.fit(X[:100])
-    scores = GenerationScorer(X_train=X[:100])(pipeline, X[100:])
+    scores = made(GenerationScorer)(pipeline.fit(X[:100]), X[100:])
     assert (scores["novelty"], scores["near_copies"]) == (0, 1)
 
 
-def test_generation_scorer_has_the_same_keys_for_every_estimator(copier, digits):
+def test_generation_scorer_leaves_out_what_does_not_apply(copier, digits, made):
     X, y = digits[0][120:], digits[1][120:]
-    scorer = GenerationScorer(classifier=CHEAP)
-    plain = Copier(conditional=False).fit(X)
-    assert scorer(plain, X, y).keys() == scorer(copier, X, y).keys()
-    assert np.isnan(scorer(plain, X, y)["tstr"])
+    scorer, plain = made(GenerationScorer), Copier(conditional=False).fit(X)
+    assert "tstr" in scorer(copier, X, y)
     assert "tstr" not in scorer(copier, X)
+    assert "tstr" not in scorer(plain, X, y)
 
 
-def test_generation_scorer_draws_once(digits):
+@pytest.mark.parametrize("conditional", [[False], [False, True]])
+def test_a_search_without_classes_has_finite_scores(conditional, digits, made):
+    grid = {"noise": [0.3], "conditional": conditional}
+    options = {"scoring": made(GenerationScorer), "refit": False, "cv": 2, "error_score": "raise"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "The covariance of 64 features")
+        search = GridSearchCV(Copier(), grid, **options).fit(*digits)
+    assert not any("tstr" in key for key in search.cv_results_)
+
+
+def test_candidates_without_classes_may_follow_one_with_classes(digits, made):
+    grid = {"conditional": [True, False]}
+    options = {"scoring": made(GenerationScorer), "refit": False, "cv": 2, "error_score": "raise"}
+    with pytest.warns(UserWarning, match="non-finite"):
+        search = GridSearchCV(Copier(0.3), grid, **options).fit(*digits)
+    assert_array_equal(np.isnan(search.cv_results_["mean_test_tstr"]), [False, True])
+
+
+def test_generation_scorer_draws_once(digits, made):
     X, y = digits
     drawn = []
 
@@ -226,88 +310,105 @@ def test_generation_scorer_draws_once(digits):
             drawn.append(args)
             return super().sample(*args, **kwargs)
 
-    GenerationScorer(classifier=CHEAP)(Recorder().fit(X, y), X, y)
+    made(GenerationScorer)(Recorder().fit(X, y), X[100:], y[100:])
     assert len(drawn) == 1
 
 
-def test_scorers_work_with_metadata_routing(digits):
+def test_scorers_work_with_metadata_routing(digits, made):
     X, y = digits
     with sklearn.config_context(enable_metadata_routing=True):
         estimator = Copier().set_fit_request(sample_weight=True)
         search = GridSearchCV(
             estimator,
             GRID,
-            scoring={"fid": FIDScorer(), "tstr": TSTRScorer(CHEAP)},
+            scoring={"fid": made(FIDScorer), "tstr": made(TSTRScorer)},
             refit="fid",
             cv=2,
             error_score="raise",
         )
-        assert search.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.0}
-        single = GridSearchCV(estimator, GRID, scoring=KIDScorer(), cv=2, error_score="raise")
-        assert single.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.0}
+        assert search.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.2}
+        single = GridSearchCV(estimator, GRID, scoring=made(KIDScorer), cv=2, error_score="raise")
+        assert single.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.2}
 
 
 @pytest.mark.filterwarnings("ignore:The scoring")
-def test_scorers_work_beside_sample_weight_without_routing(digits):
+def test_scorers_work_beside_sample_weight_without_routing(digits, made):
     X, y = digits
-    scoring = {"fid": FIDScorer(), "kid": KIDScorer()}
+    scoring = {"fid": made(FIDScorer), "kid": made(KIDScorer)}
     search = GridSearchCV(Copier(), GRID, scoring=scoring, refit="fid", cv=2, error_score="raise")
-    assert search.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.0}
+    assert search.fit(X, y, sample_weight=np.ones(len(y))).best_params_ == {"noise": 0.2}
 
 
-def test_cloning_a_search_keeps_the_extractor_fitted(digits):
+def test_cloning_a_search_keeps_the_extractor_fitted(digits, made):
     X, y = digits
     pca = PCA(2).fit(pixels(X))
-    search = clone(GridSearchCV(Copier(), GRID, scoring=FIDScorer(pca), cv=2))
-    assert search.fit(X, y).best_params_ == {"noise": 0.0}
+    search = clone(GridSearchCV(Copier(), GRID, scoring=made(FIDScorer, pca), cv=2))
+    assert search.fit(X, y).best_params_ == {"noise": 0.2}
 
 
-def test_scorers_pickle(copier, digits):
+def test_scorers_pickle(copier, digits, made):
     X, y = digits[0][120:], digits[1][120:]
-    scorer = GenerationScorer(PCA(2).fit(pixels(X)), classifier=CHEAP, X_train=digits[0])
+    scorer = made(GenerationScorer, PCA(2).fit(pixels(X)))
     assert pickle.loads(pickle.dumps(scorer))(copier, X, y) == scorer(copier, X, y)
 
 
 def test_repr_says_what_the_extractor_is():
-    assert repr(FIDScorer()) == (
-        "FIDScorer(feature_extractor=<pixels in [0, 1]>, n_samples=None, random_state=0)"
+    assert repr(FIDScorer("pixels", X_train=np.zeros((3, 4)))) == (
+        "FIDScorer(feature_extractor=<pixels in [0, 1]>, X_train=<array of shape (3, 4)>, "
+        "most_near_copies=0.05, n_samples=None, random_state=0)"
     )
-    assert "<array of shape (3, 4)>" in repr(GenerationScorer(X_train=np.zeros((3, 4))))
 
 
-@pytest.mark.parametrize("scorer", [FIDScorer, KIDScorer, GenerationScorer])
-def test_unfitted_extractor_is_refused_at_once(scorer):
+@pytest.mark.parametrize("scorer", FEATURE_SCORERS)
+def test_unfitted_extractor_is_refused_at_once(scorer, made):
     with pytest.raises(NotFittedError, match="'feature_extractor' must be fitted before it judges"):
-        scorer(PCA())
+        made(scorer, PCA())
 
 
-@pytest.mark.parametrize("scorer", [FIDScorer, KIDScorer, TSTRScorer, GenerationScorer])
-def test_n_samples_is_checked(scorer):
-    with pytest.raises(ValueError, match="n_samples == 1, must be >= 2"):
-        scorer(n_samples=1)
+@pytest.mark.parametrize("scorer", FEATURE_SCORERS)
+@pytest.mark.parametrize("extractor", [None, "pixel"])
+def test_pixels_are_compared_only_if_that_is_said(scorer, extractor, made):
+    with pytest.raises(TypeError, match=r"a callable or 'pixels', got .*Fit ClassifierFeatures"):
+        made(scorer, extractor)
 
 
-def test_estimators_that_cannot_be_judged_are_refused(copier, digits):
+@pytest.mark.parametrize("scorer", SCORERS)
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"n_samples": 1}, ValueError, "n_samples == 1, must be >= 2"),
+        ({"most_near_copies": 2}, ValueError, "most_near_copies == 2, must be <= 1"),
+        ({"X_train": None}, TypeError, "needs 'X_train', all images that are passed to the search"),
+    ],
+)
+def test_parameters_are_checked_at_once(scorer, options, error, message, made):
+    with pytest.raises(error, match=message):
+        made(scorer, **options)
+
+
+def test_estimators_that_cannot_be_judged_are_refused(copier, digits, made):
     X, y = digits
     with pytest.raises(TypeError, match="FIDScorer needs an estimator with a 'sample' method; PCA"):
-        FIDScorer()(PCA(), X)
+        made(FIDScorer)(PCA(), X)
     with pytest.raises(ValueError, match="TSTRScorer needs the labels of the real images"):
-        TSTRScorer()(copier, X)
+        made(TSTRScorer)(copier, X[120:])
     with pytest.raises(ValueError, match="Copier has no 'classes_'"):
-        TSTRScorer()(Copier(conditional=False).fit(X, y), X, y)
-    with pytest.raises(ValueError, match="All 200 images of 'X_train' are among the judged ones"):
-        GenerationScorer(X_train=X)(copier, X)
+        made(TSTRScorer)(Copier(conditional=False).fit(X, y), X[120:], y[120:])
 
 
-@pytest.mark.parametrize("name", get_scorer_names())
-def test_scorers_by_name_run(name, digits):
-    scores = cross_validate(Copier(), *digits, scoring=get_scorer(name), cv=2, error_score="raise")
-    assert all(np.isfinite(values).all() for values in scores.values())
-
-
-def test_unknown_scorer_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"one of \['generation', 'neg_frechet.*got 'fid'"):
-        get_scorer("fid")
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda X: X[60:], "60 of 120 judged images are not among the 140 of 'X_train'"),
+        (lambda X: X[:120], "All 120 images of 'X_train' are among the judged ones"),
+        (lambda X: X[:, :, 1:], "must have one size"),
+    ],
+    ids=["part", "judged", "size"],
+)
+def test_images_among_which_copies_cannot_be_told_are_refused(change, message, digits, made):
+    X = digits[0]
+    with pytest.raises(ValueError, match=message):
+        made(FIDScorer, X_train=change(X))(Copier().fit(X[120:]), X[:120])
 
 
 # tstr_score
@@ -399,7 +500,7 @@ def test_report_says_what_was_compared(report):
     assert (report["n_real"], report["n_generated"]) == (100, 50)
     assert (report["n_train"], report["n_floor"]) == (100, 50)
     assert report["feature_extractor"] == "pixels in [0, 1]"
-    assert report["novelty_space"] == "PCA(n_components=3)"
+    assert report["novelty_space"] == "pixels in [0, 1], real images decoded"
     assert report["classifier"] == "GaussianNB(var_smoothing=0.05)"
     assert report["reference"] == "100 real test images; floor from 50 of 100 training images"
 
@@ -443,6 +544,47 @@ def test_report_finds_copied_codes_behind_a_lossy_decoder(digits):
     assert (report["novelty"], report["near_copies"]) == (0, 1)
     expected = latent_ks_statistic(pixels(X[:50]), pixels(X[50:100]))
     assert_allclose(report["latent_ks"], expected)
+
+
+@pytest.mark.parametrize("n_generated", [50, 51])
+def test_report_warns_of_a_floor_from_fewer_images_than_were_generated(n_generated, digits):
+    X = digits[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        report = generation_report(X[150:], 1 - X[:n_generated], X_train=X[:50])
+    said = [
+        w for w in caught if "floor is measured on 50 training images, but 51" in str(w.message)
+    ]
+    assert len(said) == (n_generated == 51) and report["n_floor"] == 50
+
+
+def test_report_warns_of_test_images_that_are_training_images(digits):
+    X = digits[0]
+    as_bytes = np.rint(X * 255).astype(np.uint8)
+    seen, unseen = (as_bytes[50:70] / 255).astype(np.float32), X[150:]
+    with pytest.warns(UserWarning, match="20 of 70 test rows are training rows"):
+        report = generation_report(
+            np.concatenate([seen, unseen]), seen, X_train=pixels(as_bytes[:100])
+        )
+    assert (report["novelty"], report["near_copies"]) == (0, 1)
+
+
+def test_report_refuses_training_images_as_test_images(digits):
+    X = digits[0]
+    with pytest.raises(ValueError, match="All 50 images of 'X_test' are images of 'X_train'"):
+        generation_report(X[:50], X[50:100], X_train=pixels(X).astype(np.float64))
+
+
+def test_report_novelty_does_not_depend_on_the_units_of_codes(digits):
+    X, pca = digits[0], PCA(4).fit(pixels(digits[0][:100]))
+    # The same images from codes of which one value has another unit.
+    rescaling = StandardScaler(with_mean=False).fit(np.diag([1e3, 1, 1, 1]))
+    parts = {"X_test": X[100:150], "X_generated": X[150:], "X_train": X[:100]}
+    plain, scaled = (
+        generation_report(**parts, encoder=encoder)["novelty"]
+        for encoder in (pca, make_pipeline(pca, rescaling))
+    )
+    assert_allclose(scaled, plain, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["feature_extractor", "encoder"])
