@@ -97,7 +97,8 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     device : str, default='auto'
         A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     amp : bool, default=False
-        Run the network in bfloat16 (automatic mixed precision).
+        Train in bfloat16 (automatic mixed precision). Validation, codes and images are computed in
+        float32 all the same.
     warm_start : bool, default=False
         Let ``fit`` start from the weights of the last ``fit``, with a new optimizer. Parameters
         of the network must be the same.
@@ -112,9 +113,15 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the torch module.
     history_ : list of dict
-        One row per epoch: ``epoch``, ``train_loss``, ``dur`` (seconds), and where they exist
-        ``valid_loss``, ``train_kl`` and ``valid_kl`` (nats per image). Losses are per pixel.
-        With `regularizers`, ``train_loss`` includes them and ``valid_loss`` does not, and
+        One row per epoch: ``epoch``, ``train_loss``, ``train_mse``, ``dur`` (seconds), and where
+        they exist ``valid_loss``, ``valid_mse``, ``train_kl`` and ``valid_kl`` (nats per image).
+        Losses are per pixel; ``mse`` is the mean squared error per pixel, pixels in [0, 1],
+        whatever the `loss`. With ``beta > 0`` both are of codes that are drawn, in validation
+        with the same noise in every epoch, so that ``valid_loss`` is the bound itself; `score` is
+        of the mean of the code.
+        With `regularizers`, ``train_loss`` includes them and ``valid_loss`` does not;
+        ``train_mse`` is of the images and codes that the regularizers have put in the place of
+        the ordinary ones, where they do; and
         ``regularizers`` is a list with one dict each: mean ``loss`` and ``weight`` of the steps
         in which it acted, and ``gradient_fraction``, the fraction of the gradient that comes from
         it, in [0, 1]. That is measured at every 50th step of a ``fit``, the first one included,

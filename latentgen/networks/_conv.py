@@ -53,7 +53,7 @@ class ConvAutoencoderNet(ReconstructionModule):
         they are, and group normalization takes the place of batch normalization, whose statistics
         of masked images would not be those of whole ones.
     amp : bool
-        Compute in bfloat16 where that is safe.
+        Train in bfloat16 where that is safe; codes and images are computed in float32.
     **objective : dict
         ``loss``, ``beta`` and ``flip`` of `ReconstructionModule`.
     """
@@ -160,7 +160,8 @@ class ConvAutoencoderNet(ReconstructionModule):
             return self.output_layer(h)
 
     def _autocast(self, x):
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp)
+        # Training forgives 8 bits; codes and images that are kept would show them.
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.amp and self.training)
 
 
 def _stage(convolution, n_in, n_out, norm=nn.BatchNorm2d):

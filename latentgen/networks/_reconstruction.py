@@ -116,8 +116,11 @@ class ReconstructionModule(nn.Module):
         return (weight * losses).sum() / weight.sum().clamp(min=1)
 
     def draw_code(self, code, generator):
-        """Draw a code in training (Kingma and Welling 2014, section 2.4), else give the mean."""
-        if code.log_variance is None or not self.training:
+        """Draw a code from the posterior if there is one (Kingma and Welling 2014, section 2.4).
+
+        In validation too, or the loss would be no bound.
+        """
+        if code.log_variance is None:
             return code.mean
         noise = torch.randn(
             code.mean.shape, generator=generator, device=generator.device, dtype=code.mean.dtype
@@ -179,11 +182,17 @@ class TrainingStep:
         """Loss of the step, and its terms, without penalties."""
         if reconstruction is None:
             reconstruction = self.reconstruction(self.target, self.logits)
+        terms = {"mse": self.squared_error()}
         if self.code.log_variance is None:
-            return reconstruction, {}
+            return reconstruction, terms
         kl = kl_divergence(self.code.mean.float(), self.code.log_variance.float()).mean()
         # Per pixel of the images that were encoded, which may be smaller ones.
-        return reconstruction + self.module.beta * kl / self.x[0].numel(), {"kl": kl}
+        return reconstruction + self.module.beta * kl / self.x[0].numel(), {**terms, "kl": kl}
+
+    def squared_error(self):
+        """Mean squared error per pixel, to be read and not to be learned from."""
+        with torch.no_grad():
+            return F.mse_loss(torch.sigmoid(self.logits.float()), self.target)
 
     def reconstruction(self, target, logits, weight=None):
         """Reconstruction loss of the network."""

@@ -5,6 +5,7 @@
 import math
 from copy import deepcopy
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from skorch import callbacks
@@ -211,7 +212,9 @@ def build_callbacks(
     if ema_decay > 0:
         built["average_weights"] = AverageWeights(ema_decay)
     if verbose:
-        built["progress_bar"] = callbacks.ProgressBar()
+        # The bar of notebooks is a widget; without those a line of text has to do.
+        has_widgets = find_spec("ipywidgets") is not None
+        built["progress_bar"] = callbacks.ProgressBar(detect_notebook=has_widgets)
     last = {}
     if patience is not None:
         sink = print if verbose > 1 else noop
@@ -221,6 +224,8 @@ def build_callbacks(
     if checkpoint is not None:
         last["checkpoint"] = checkpoint
     others = []
+    own_names = [item[0] for item in own if isinstance(item, tuple)]
+    scheduled = "lr_schedule" in built and "lr_schedule" not in own_names
     for item in own:
         name, callback = item if isinstance(item, tuple) else (None, item)
         callback = _own_copy(callback)
@@ -229,7 +234,7 @@ def build_callbacks(
                 group[name] = callback
                 break
         else:
-            if name is None and "lr_schedule" in built:
+            if scheduled:
                 _refuse_two_schedules(callback)
             others.append(callback if name is None else (name, callback))
     return [*built.items(), *others, *last.items()]

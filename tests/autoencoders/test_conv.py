@@ -54,17 +54,35 @@ def test_score_reads_bytes_on_the_unit_scale(fitted_conv, digits):
 
 
 @pytest.mark.parametrize("beta", [0.5, 3.0])
-def test_vae_loss_is_summed_reconstruction_and_kl_over_the_number_of_pixels(repeated, beta):
-    vae = conv(beta=beta, validation_fraction=0.25).fit(repeated)
-    x, x_hat = repeated[0].astype(np.float64), vae.reconstruct(repeated[:1])[0]
-    reconstruction = -np.sum(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat))
+def test_vae_loss_is_the_bound_over_the_number_of_pixels(digits, beta):
+    # One image many times: 300 of them are draws of one loss.
+    vae = conv(beta=beta, max_epochs=10, validation_fraction=0.75)
+    vae.fit(np.repeat(digits[0][:1], 400, axis=0))
+    x = digits[0][0].astype(np.float64)
     with torch.no_grad():
-        mean, log_variance = vae.net_.module_.encode(torch.from_numpy(repeated[:1]))
+        mean, log_variance = vae.net_.module_.encode(torch.tensor(digits[0][:1]))
     mean, log_variance = mean.double().numpy(), log_variance.double().numpy()
+    noise = np.random.default_rng(0).standard_normal((4000, mean.shape[1]))
+    x_hat = vae.inverse_transform(mean + np.exp(0.5 * log_variance) * noise)
+    reconstruction = -np.sum(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat), axis=(1, 2, 3))
     kl = 0.5 * np.sum(np.exp(log_variance) + mean**2 - 1 - log_variance)
-    row = vae.history_[0]
+    row, loss = vae.history_[-1], (reconstruction + beta * kl) / 64
     assert_allclose(row["valid_kl"], kl, rtol=1e-4)
-    assert_allclose(row["valid_loss"], (reconstruction + beta * kl) / 64, rtol=1e-4)
+    tolerance = 5 * loss.std() / np.sqrt(300)
+    assert row["valid_loss"] == pytest.approx(loss.mean(), abs=tolerance)
+    error = np.mean((x_hat - x) ** 2, axis=(1, 2, 3))
+    tolerance = 5 * error.std() / np.sqrt(300)
+    assert row["valid_mse"] == pytest.approx(error.mean(), abs=tolerance)
+
+
+@pytest.mark.parametrize("loss", ["bce", "mse"])
+def test_history_has_the_squared_error_whatever_the_loss(repeated, loss):
+    model = conv(loss=loss, validation_fraction=0.25, max_epochs=2).fit(repeated)
+    assert_allclose(model.history_[-1]["valid_mse"], -model.score(repeated), rtol=1e-4)
+    errors = [row["train_mse"] for row in model.history_]
+    assert errors[0] > errors[1] > 0
+    if loss == "mse":
+        assert errors == pytest.approx([row["train_loss"] for row in model.history_])
 
 
 def test_mse_loss_is_the_squared_error_per_pixel(repeated):
@@ -79,16 +97,17 @@ def test_transform_of_a_vae_is_the_mean_without_noise(fitted_vae, digits):
     assert_allclose(fitted_vae.transform(X), mean.numpy(), atol=1e-5)
 
 
-def test_training_a_vae_draws_noise(fitted_vae, digits):
+def test_training_and_validation_of_a_vae_draw_noise(fitted_vae, digits):
     module = pickle.loads(pickle.dumps(fitted_vae)).net_.module_
     batch = (torch.tensor(digits[0][:8]), None)
     losses = []
     for training, seed in [(True, 0), (True, 1), (False, 0), (False, 1)]:
         generator = torch.Generator().manual_seed(seed)
         module.train(training)
-        loss, _ = module.loss(batch, progress=0.0, generator=generator, stage="")
+        with torch.no_grad():
+            loss, _ = module.loss(batch, progress=0.0, generator=generator, stage="")
         losses.append(float(loss))
-    assert losses[0] != losses[1] and losses[2] == losses[3]
+    assert len(set(losses)) == 4
 
 
 def test_bytes_and_floats_give_the_same_codes(digits):
@@ -261,12 +280,27 @@ def test_device_cuda_agrees_with_the_cpu(digits):
     assert_allclose(on_gpu, on_cpu, atol=1e-2)
 
 
-def test_amp_computes_in_bfloat16(digits):
+def test_amp_trains_in_bfloat16(digits):
     X, _ = digits
     exact, mixed = (conv(amp=amp).fit(X).transform(X) for amp in (False, True))
-    assert mixed.dtype == np.float32
     # bfloat16 keeps 8 bits: the codes are near, and not the same.
     assert 1e-4 < np.abs(exact - mixed).max() < 0.5
+
+
+def test_amp_keeps_codes_and_images_in_float32(digits):
+    X, _ = digits
+    model = conv(amp=True).fit(X)
+    plain = pickle.loads(pickle.dumps(model.set_params(amp=False)))
+    Z = model.transform(X)
+    assert_array_equal(Z, plain.transform(X))
+    assert_array_equal(model.inverse_transform(Z), plain.inverse_transform(Z))
+    # The last 16 bits of a bfloat16 are zero.
+    assert np.mean(Z.view(np.uint32) & 0xFFFF == 0) < 0.1
+
+
+def test_amp_validates_in_float32(repeated):
+    model = conv(amp=True, loss="mse", validation_fraction=0.25).fit(repeated)
+    assert_allclose(model.history_[0]["valid_loss"], -model.score(repeated), rtol=1e-6)
 
 
 def test_warm_start_continues_from_the_weights(digits):
@@ -296,7 +330,7 @@ def test_verbose_shows_device_then_epochs(digits, capsys):
         printed.append(captured.out + captured.err)
     assert printed[0] == ""
     assert "[ConvAutoencoder] device=" in printed[1] and "it/s" in printed[1]
-    assert "train_loss     dur" in printed[2] and "train_loss     dur" not in printed[1]
+    assert all(name in printed[2] and name not in printed[1] for name in ("train_mse", "dur"))
 
 
 # ------------------------------------------------------------------ partial_fit

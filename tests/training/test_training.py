@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import builtins
 import os
 import pickle
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 import pytest
@@ -290,9 +293,34 @@ def test_a_callback_takes_the_place_of_one_of_its_name(points):
     assert [row["event_lr"] for row in model.history_] == pytest.approx([4e-3, 4e-4, 4e-5])
 
 
-def test_a_second_schedule_is_refused(points):
+@pytest.mark.parametrize("name", [(), ("warm_up",)])
+def test_a_second_schedule_is_refused(points, name):
+    schedule = LRScheduler("StepLR", step_size=1)
+    callbacks = [(*name, schedule) if name else schedule]
     with pytest.raises(ValueError, match=r"Name it, as in callbacks=\[\('lr_schedule'"):
-        Line(callbacks=[LRScheduler("StepLR", step_size=1)]).fit(*points)
+        Line(callbacks=callbacks).fit(*points)
+    # Two of one's own are no accident.
+    own = ("lr_schedule", LRScheduler("StepLR", step_size=1))
+    assert Line(callbacks=[*callbacks, own]).fit(*points).n_iter_ == 3
+
+
+def test_a_notebook_without_widgets_has_a_bar_of_text(points, monkeypatch, capsys):
+    class ZMQInteractiveShell:
+        """How skorch knows a notebook."""
+
+    monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
+    monkeypatch.setattr("tqdm.notebook.IProgress", None, raising=False)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    Line(verbose=1).fit(*points)
+    assert "it/s" in capsys.readouterr().err
+
+
+def test_a_notebook_with_widgets_has_its_own_bar(points, monkeypatch):
+    module = types.ModuleType("ipywidgets")
+    module.__spec__ = ModuleSpec("ipywidgets", None)
+    monkeypatch.setitem(sys.modules, "ipywidgets", module)
+    bar = dict(Line(verbose=1).fit(*points).net_.callbacks_)["progress_bar"]
+    assert bar.detect_notebook
 
 
 def test_a_callback_that_cannot_be_copied_is_used_as_it_is(points, tmp_path):
