@@ -226,9 +226,8 @@ def build_callbacks(
     others = []
     own_names = [item[0] for item in own if isinstance(item, tuple)]
     scheduled = "lr_schedule" in built and "lr_schedule" not in own_names
-    for item in own:
+    for item in own_copies(own):
         name, callback = item if isinstance(item, tuple) else (None, item)
-        callback = _own_copy(callback)
         for group in (built, last):
             if name in group:
                 group[name] = callback
@@ -238,6 +237,14 @@ def build_callbacks(
                 _refuse_two_schedules(callback)
             others.append(callback if name is None else (name, callback))
     return [*built.items(), *others, *last.items()]
+
+
+def own_copies(items):
+    """Copy callbacks, or pairs of name and callback, apart from those with a connection."""
+    return [
+        (item[0], _own_copy(item[1])) if isinstance(item, tuple) else _own_copy(item)
+        for item in items
+    ]
 
 
 def _own_copy(callback):

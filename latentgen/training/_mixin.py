@@ -148,6 +148,18 @@ class NetworkMixin:
                 f"got {now}. Set the old values, or fit anew from the start."
             )
 
+    def __sklearn_clone__(self):
+        """Clone, with loggers as they are: a connection cannot be copied."""
+        if not self.callbacks:
+            return super().__sklearn_clone__()
+        from latentgen.training._callbacks import own_copies
+
+        without = type(self).__new__(type(self))
+        vars(without).update(vars(self), callbacks=None)
+        cloned = super(NetworkMixin, without).__sklearn_clone__()
+        cloned.callbacks = own_copies(self.callbacks)
+        return cloned
+
     def __getstate__(self):
         state = super().__getstate__().copy()
         if isinstance(self.checkpoint, PathLike):

@@ -13,12 +13,14 @@ import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
+from threading import Lock
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler, TensorBoard
 from torch import nn
 
@@ -336,14 +338,32 @@ def test_a_callback_that_cannot_be_copied_is_used_as_it_is(points, tmp_path):
     assert len((tmp_path / "log.txt").read_text().splitlines()) == 3
 
 
-def test_a_logger_of_a_class_of_the_user_is_used_as_it_is(points):
-    class Logger(TensorBoard):
-        def on_epoch_end(self, net, **kwargs):
-            self.writer.append(len(net.history))
+class Logger(TensorBoard):
+    """Log the numbers of the epochs into a list, with a lock as connections have."""
 
+    def on_train_begin(self, net, **kwargs):
+        self.lock = Lock()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.writer.append(len(net.history))
+
+
+def test_a_logger_of_a_class_of_the_user_is_used_as_it_is(points):
     lines = []
     Line(callbacks=[Logger(lines, close_after_train=False)]).fit(*points)
     assert lines == [1, 2, 3]
+
+
+def test_clones_log_into_the_same_logger(digits):
+    X, _ = digits
+    lines, other = [], EarlyStopping(monitor="train_loss")
+    callbacks = [Logger(lines, close_after_train=False), ("own", other)]
+    model = ConvAutoencoder(3, channels=(4,), max_epochs=1, callbacks=callbacks).fit(X[:50])
+    cross_val_score(model, X[:50], cv=2, error_score="raise")
+    assert lines == [1, 1, 1]
+    kept, (name, copied) = clone(model).callbacks
+    assert kept is callbacks[0] and name == "own" and copied is not other
+    assert not hasattr(clone(model), "net_")
 
 
 def test_a_callback_that_stops_within_an_epoch_leaves_the_average(points):
