@@ -15,11 +15,22 @@ from latentgen.autoencoders.regularizers import prepare_regularizers
 from latentgen.base import BaseAutoencoder
 from latentgen.networks._reconstruction import Regularization, unit_images
 from latentgen.training import NetworkMixin, apply_in_batches
+from latentgen.utils._images import to_unit_floats
 from latentgen.utils._warnings import warn_user
 
 # Without gradients, a batch has at most so many images, and at most so many pixels.
 _INFERENCE_BATCH = 512
 _INFERENCE_PIXELS = 2**23
+# Shorter trainings are not judged: all that were measured had passed the mean image by then.
+_STEPS_TO_LEARN = 200
+_N_JUDGED = 256
+# Images that differ by less than one of 255 steps are as good as equal.
+_LEAST_SPREAD = 1 / 255**2
+# Variance of a mean code above which it is active (Burda et al. 2016, "Importance Weighted
+# Autoencoders", section 5.2), and the fraction of active values below which a code has collapsed.
+_ACTIVE_VARIANCE, _LEAST_ACTIVE = 0.01, 0.1
+# Of the squared error of the mean image, since those of a network that gives it back vary a little.
+_NOTHING_LEARNED = 0.98
 
 
 class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
@@ -86,6 +97,38 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
         ]
         if self.regularizers:
             warn_degradation(self.history_, n_before, self.max_rec_degradation)
+        # Of an earlier training only the number of epochs is known.
+        n_steps = round(self.net_.clock.n_done * self.n_iter_ / len(self.net_.history))
+        if n_steps >= _STEPS_TO_LEARN:
+            self._warn_if_nothing_is_learned(X, n_steps)
+
+    def _warn_if_nothing_is_learned(self, X, n_steps):
+        """Warn of codes that have collapsed, and of a rate that has led nowhere."""
+        rows = np.linspace(0, len(X) - 1, min(len(X), _N_JUDGED)).astype(int)
+        few = np.asarray(X[rows])
+        images, decoded = to_unit_floats(few), np.empty(few.shape, np.float32)
+        Z = self._encode(few)
+        self._decode(Z, decoded)
+        error, spread = np.mean((decoded - images) ** 2), images.var(axis=0).mean()
+        if spread < _LEAST_SPREAD:
+            return
+        beta = self.net_.module_.beta
+        n_idle = np.sum(Z.var(axis=0) <= _ACTIVE_VARIANCE) if beta > 0 else 0
+        if n_idle > (1 - _LEAST_ACTIVE) * Z.shape[1]:
+            warn_user(
+                f"The codes have collapsed: the standard deviation of {n_idle} of their "
+                f"{Z.shape[1]} values, as encoded, is below {math.sqrt(_ACTIVE_VARIANCE):g} of "
+                f"that of the prior, so they say nearly nothing about an image. Lower 'beta' (now "
+                f"{beta:g}) or 'latent_dim'.",
+                ConvergenceWarning,
+            )
+        elif not error < _NOTHING_LEARNED * spread:
+            warn_user(
+                f"After {n_steps} steps the reconstructions are no better than the mean image: "
+                f"their squared error is {error:.3g}, and that of the mean image {spread:.3g}. "
+                f"Lower 'lr' (now {self.net_.lr:g}), or train longer if the loss still falls.",
+                ConvergenceWarning,
+            )
 
     def _prepare_module(self, module, X, y, device, seeds):
         if self.regularizers:

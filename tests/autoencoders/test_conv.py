@@ -12,6 +12,7 @@ from _estimators import CONV
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from latentgen import ConvAutoencoder, LatentGenerativePipeline, load_model, save_model
@@ -401,6 +402,53 @@ def test_pixels_outside_the_range_count_as_clipped(fitted_conv, digits):
     with pytest.warns(UserWarning, match="values outside are clipped"):
         Z = fitted_conv.transform(X)
     assert_array_equal(Z, fitted_conv.transform(np.clip(X, 0, 1)))
+
+
+def test_codes_that_have_collapsed_earn_a_warning(digits):
+    X, _ = digits
+    model = conv(beta=100.0, max_epochs=17, batch_size=16, lr=0.02)
+    message = r"3 of their 3 values, as encoded, is below 0.1 of .* Lower 'beta' \(now 100\)"
+    with pytest.warns(ConvergenceWarning, match=message) as caught:
+        model.fit(X)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "params", [{"lr": 50.0}, {"lr": 50.0, "loss": "mse"}, {"lr": 1e-6, "optimizer": "sgd"}]
+)
+def test_a_rate_that_leads_nowhere_earns_a_warning(digits, params):
+    model = conv(max_epochs=17, batch_size=16, **params)
+    message = rf"After 204 steps .* no better than the mean image.*\(now {params['lr']:g}\)"
+    with pytest.warns(ConvergenceWarning, match=message):
+        model.fit(digits[0])
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_epochs": 1, "batch_size": 100},
+        {"max_epochs": 1, "batch_size": 16},
+        {"max_epochs": 17, "batch_size": 16},
+        {"max_epochs": 17, "batch_size": 16, "beta": 1.0},
+    ],
+)
+def test_a_healthy_training_earns_none(digits, params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        conv(**params).fit(digits[0])
+
+
+def test_equal_images_earn_none(repeated):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        conv(beta=1.0, max_epochs=102, batch_size=20).fit(repeated)
+
+
+def test_parts_of_a_training_are_judged_together(digits):
+    model = conv(lr=50.0, batch_size=16)
+    with pytest.warns(ConvergenceWarning, match="After 204 steps"):
+        for _ in range(17):
+            model.partial_fit(digits[0])
 
 
 # ------------------------------------------------------------------ errors
