@@ -162,6 +162,9 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     independent of the image size. Programs that *average* R over pixels and sum the KL use, in
     these terms, ``beta = D * their beta``: their ``beta=1`` is ``beta=784`` on 28 x 28 images.
 
+    ``fit`` ends with a `ConvergenceWarning` if, after 200 steps or more, the codes have collapsed
+    or the reconstructions are no better than the mean image.
+
     ``transform`` gives the mean of a variational code, without noise. Fitting takes time in
     proportion to ``n_samples * n_features``; apart from the images memory does not grow with
     ``n_samples``. Pickling keeps weights, not the optimizer's state.
