@@ -114,8 +114,9 @@ def evaluate(args):
                 f"--image-size {height} {width}{gray}."
             )
     features = "pixels"
-    if y_train is not None:
-        features = ClassifierFeatures(image_shape=model.image_shape_).fit(X_train, y_train)
+    if y is not None:
+        X, y, X_judge, y_judge = _set_judge_apart(X, y, args.seed, fraction=1 / 3)
+        features = ClassifierFeatures(image_shape=model.image_shape_).fit(X_judge, y_judge)
     n_samples = args.n_samples or len(X)
     labels = None
     if y is not None and hasattr(model, "classes_"):
@@ -193,10 +194,10 @@ def sweep(args):
     )
 
 
-def _set_judge_apart(X, y, seed):
-    """Images of the search and, for what judges them, a fifth of each class that it never sees."""
+def _set_judge_apart(X, y, seed, *, fraction=0.2):
+    """Images to search on or to judge by, and a fraction of each class for the features."""
     X, X_judge, y, y_judge = train_test_split(
-        X, y, test_size=min(0.2, _JUDGE_IMAGES / len(X)), stratify=y, random_state=seed
+        X, y, test_size=min(fraction, _JUDGE_IMAGES / len(X)), stratify=y, random_state=seed
     )
     return X, y, X_judge, y_judge
 

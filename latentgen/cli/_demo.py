@@ -93,8 +93,8 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     accuracy = np.mean(features.predict(X_test) == y_test)
     print(
         "FID and KID are measured in the features of a small classifier that has seen neither part"
-        f"\n(accuracy on the held-out images: {accuracy:.1%}). FID of so few images is mostly "
-        "bias: read it beside the floor."
+        f"\n(accuracy on the held-out images: {accuracy:.1%}). FID of so few images is biased: "
+        "read it beside the floor."
     )
 
     with tempfile.TemporaryDirectory() as cache, warnings.catch_warnings():

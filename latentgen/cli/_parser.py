@@ -289,9 +289,10 @@ examples:
         "latentgen.cli._commands:evaluate",
         f"""\
 {_DATA_HELP}
---data are real images that the model was not fitted on. With --train-data, those it was fitted on,
-novelty is measured too, every number gets a floor (what real images reach), and the distances are
-measured in features of a classifier trained on them if they have labels, else on pixels.
+--data are real images that the model was not fitted on. If they have labels, distances are measured
+in features of a classifier trained on a third of them, and with the others, else on pixels. With
+--train-data, those it was fitted on, novelty is measured too, and every number gets a floor: what
+real images reach.
 
 examples:
   latentgen evaluate digits.latentgen --data digits:test --train-data digits:train
@@ -306,9 +307,10 @@ examples:
         f"""\
 {_DATA_HELP}
 A parameter is given by its name or, where that is unique, by the end of it: latent_dim is
-autoencoder__latent_dim. It writes results.csv, sweep.png and model.latentgen: the candidate of the
-lowest FID that does not copy its training images. Small images train faster with one thread: set
-OMP_NUM_THREADS=1.
+autoencoder__latent_dim. Of images with labels, a fifth is set apart for the features in which the
+others are judged. It writes results.csv, sweep.png and model.latentgen: the candidate of the lowest
+FID that does not copy its training images. If there is none, it writes no model and ends with 2.
+Small images train faster with one thread: set OMP_NUM_THREADS=1.
 
 examples:
   latentgen sweep digits --param latent_dim=8,16 --param strategy=epanechnikov,local_gaussian

@@ -194,7 +194,7 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
     np.savez(tmp_path / "test.npz", X=np.load(data / "X.npy")[:60], y=np.load(data / "y.npy")[:60])
     arguments = ["--data", str(tmp_path / "test.npz"), "--json", str(tmp_path / "report.json")]
     arguments += ["--train-data", str(data / "both.npz"), "-n", "150"]
-    with pytest.raises(ValueError, match="All 60 images of 'X_test' are images of 'X_train'"):
+    with pytest.raises(ValueError, match="All 40 images of 'X_test' are images of 'X_train'"):
         main(["evaluate", model, *arguments, "--traceback"])
     np.savez(tmp_path / "train.npz", X=np.load(data / "X.npy")[60:], y=np.load(data / "y.npy")[60:])
     arguments[arguments.index(str(data / "both.npz"))] = str(tmp_path / "train.npz")
@@ -203,10 +203,12 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
     assert all(name in text for name in ["FID", "KID", "TSTR", "novelty", "near-copies"])
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["n_generated"] == 150
-    assert report["feature_extractor"].startswith("ClassifierFeatures fitted on 120 images")
+    # A third of the images is for the features, the others are judged.
+    assert report["feature_extractor"].startswith("ClassifierFeatures fitted on 20 images")
+    assert (report["n_real"], report["n_train"]) == (40, 120)
 
 
-def test_evaluate_without_training_images_compares_pixels(data, model, capsys):
+def test_evaluate_without_labels_compares_pixels(data, model, capsys):
     assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
     text = capsys.readouterr().out
     assert "Distances compare pixels" in text and "pixel distance" in text
