@@ -9,10 +9,14 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from latentgen.metrics._measures import SCORES
-from latentgen.metrics._scorer import MOST_NEAR_COPIES
+from latentgen.metrics._scorer import MOST_NEAR_COPIES as _MOST_NEAR_COPIES
 from latentgen.utils._warnings import warn_user
 
 __all__ = ["MOST_NEAR_COPIES", "best_without_copying", "search_table", "sweeps"]
+
+#: Largest fraction of near-copies with which `best_without_copying` still chooses a candidate, and
+#: with which scorers still score one.
+MOST_NEAR_COPIES = _MOST_NEAR_COPIES
 
 #: Named grids for `GridSearchCV`, by what they vary.
 #:
