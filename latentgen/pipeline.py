@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from latentgen.utils._available import has
 from latentgen.utils._class_sizes import missing_per_class
-from latentgen.utils._fitted import keep_fitted_state_on_error
+from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
 from latentgen.utils._hand_over import HandOver, named_in, what_is_known
 from latentgen.utils._sampling import draw
 
@@ -39,6 +39,13 @@ def _is_prior(step):
     return isinstance(step, str) and step == "prior"
 
 
+class _FittedPipeline(Pipeline):
+    """Steps of a pipeline that was fitted, one of which cannot tell that it is."""
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
 class LatentGenerativePipeline(Pipeline):
     """Chain of an autoencoder, any invertible transformers and a sampler.
 
@@ -55,7 +62,8 @@ class LatentGenerativePipeline(Pipeline):
         The autoencoder first, then transformers with ``inverse_transform`` such as
         `StandardScaler` or `PCA`, and last a sampler: any estimator with ``sample``, also
         scikit-learn's `GaussianMixture` and `KernelDensity`. ``"prior"`` as the last step is the
-        prior of an autoencoder that has one, with nothing between the two.
+        prior of an autoencoder that has one, with nothing between the two. A transformer of your
+        own as the first step gets images as you pass them, in ``fit`` and from scorers alike.
     transform_input : list of str, default=None
         As in `sklearn.pipeline.Pipeline`.
     memory : str or object with the joblib.Memory interface, default=None
@@ -158,6 +166,7 @@ class LatentGenerativePipeline(Pipeline):
             # Fitted copies, with 'memory'.
             self.steps = [*hand_over.pipeline.steps[:-1], self.steps[-1]]
             self._prior_sampler = sampler if sampler is not self.steps[-1][1] else None
+            self._was_fitted = True
         return self
 
     @available_if(_takes_in_images)
@@ -223,12 +232,8 @@ class LatentGenerativePipeline(Pipeline):
         return self
 
     def __sklearn_is_fitted__(self):
-        """Ask the autoencoder, since a sampler may be any object with ``fit`` and ``sample``."""
-        try:
-            check_is_fitted(self.steps[0][1])
-        except NotFittedError:
-            return False
-        return True
+        """Remember ``fit``, since steps may be any objects, or ask the autoencoder."""
+        return getattr(self, "_was_fitted", False) or is_known_to_be_fitted(self.steps[0][1])
 
     def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
         """Draw new images.
@@ -326,6 +331,7 @@ class LatentGenerativePipeline(Pipeline):
         log_density : ndarray of shape (n_samples,)
             In nats, with respect to the units of the codes.
         """
+        check_is_fitted(self)
         return self.sampler_.score_samples(self[:-1].transform(X))
 
     @available_if(has("score_samples", of=_last_step))
@@ -363,6 +369,7 @@ class LatentGenerativePipeline(Pipeline):
         X_images : ndarray
             Reconstructions in the layout, dtype and range of the images seen during ``fit``.
         """
+        check_is_fitted(self)
         return self._decode(self[:-1].transform(X))
 
     def interpolate(self, X_start, X_end, *, n_steps=8):
@@ -481,7 +488,9 @@ class LatentGenerativePipeline(Pipeline):
             part._prior_sampler = getattr(self, "_prior_sampler", None)
         elif part.steps and not hasattr(last, "sample"):
             # Without a sampler it is a transformer, and can be fitted as one.
-            return Pipeline(part.steps, verbose=self.verbose)
+            part = Pipeline(part.steps, verbose=self.verbose)
+            if getattr(self, "_was_fitted", False) and not is_known_to_be_fitted(part):
+                return _FittedPipeline(part.steps, verbose=self.verbose)
         return part
 
     def _decode(self, codes):

@@ -32,6 +32,7 @@ from latentgen import (
     save_model,
 )
 from latentgen.exceptions import NearCopyWarning, NoSourceError
+from latentgen.metrics import generation_report
 
 # Of classes 0, 1 and 2.
 CLASS_SIZES = [6, 10, 4]
@@ -883,3 +884,55 @@ def test_any_object_with_fit_and_sample_is_a_sampler(digits):
     with pytest.raises(NotFittedError):
         pipeline.sample(2)
     assert pipeline.fit(digits[0]).sample(2).shape == (2, *digits[0].shape[1:])
+
+
+# ------------------------------------------------------------------ steps of one's own
+
+
+class Halving:
+    """Every second column of bytes; learns nothing, and cannot tell whether it is fitted."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def fit_transform(self, X, y=None):
+        return self.transform(X)
+
+    def transform(self, X):
+        assert X.ndim == 3 and X.dtype == np.uint8
+        return X[:, :, ::2].reshape(len(X), -1).astype(np.float32)
+
+    def inverse_transform(self, Z):
+        columns = np.rint(Z).clip(0, 255).astype(np.uint8).reshape(-1, 8, 4)
+        return np.repeat(columns, 2, axis=2)
+
+
+class HalvingEstimator(Halving, BaseEstimator):
+    """The same as an estimator."""
+
+
+@pytest.mark.parametrize("step", [Halving(), HalvingEstimator()], ids=["object", "estimator"])
+def test_a_step_of_ones_own_gets_images_as_they_came_from_every_caller(step, digits, tmp_path):
+    X = np.rint(digits[0][:, 0] * 255).astype(np.uint8)
+    pipeline = LatentGenerativePipeline([("own", step), ("sampler", GaussianSampler())])
+    with pytest.raises(NotFittedError):
+        pipeline.sample()
+    X_new = pipeline.fit(X[:150]).sample(50, random_state=0)
+    assert X_new.shape == (50, 8, 8) and X_new.dtype == np.uint8
+    assert_array_equal(pipeline.reconstruct(X)[:, :, ::2], X[:, :, ::2])
+    encoder = pipeline[:-1]
+    assert encoder.inverse_transform(encoder.transform(X[:3])).shape == (3, 8, 8)
+    report = generation_report(X[150:], X_new, X_train=X[:150], encoder=encoder)
+    assert 0.5 < report["novelty"] < 2
+    with pytest.warns(UserWarning, match="trusted"):
+        save_model(pipeline, tmp_path / "model.latentgen")
+    copy = load_model(tmp_path / "model.latentgen", trusted=[type(step)])
+    assert_array_equal(copy.sample(50, random_state=0), X_new)
+
+
+def test_a_failed_fit_does_not_count_as_one(digits):
+    pipeline = LatentGenerativePipeline([("own", Halving()), ("sampler", GaussianSampler())])
+    with pytest.raises(AssertionError):
+        pipeline.fit(digits[0])
+    with pytest.raises(NotFittedError):
+        pipeline.reconstruct(digits[0])

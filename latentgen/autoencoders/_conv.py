@@ -32,7 +32,8 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     latent_dim : int, default=32
         Number of values in a code. More than there are pixels only earns a warning.
     image_shape : tuple of int, default=None
-        (C, H, W). Needed for flat images that are not square with one channel.
+        (C, H, W). Needed for flat images; left out, they are read as square with one channel where
+        their number of pixels allows no three channels.
     beta : float, default=0.0
         Weight of the KL term. 0 is a plain autoencoder, 1 the standard evidence lower bound
         (Kingma and Welling 2014), other values the beta-VAE of Higgins et al. (2017). See Notes
@@ -43,7 +44,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     channels : tuple of int, default=None
         Width of each encoder stage; each halves the sides of the image. None doubles the width
         from 16 (one channel) or 32 until the longer side is at most 8: (16, 32) for 28 x 28,
-        (32, 64) for 3 x 32 x 32.
+        (32, 64) for 3 x 32 x 32. At most as many as make the longer side 1: 3 for 8 x 8.
     loss : {'bce', 'mse'}, default='bce'
         Reconstruction loss: binary cross-entropy or squared error.
     flip : {'horizontal', 'vertical', 'both'}, default=None
@@ -103,8 +104,8 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         Let ``fit`` start from the weights of the last ``fit``, with a new optimizer. Parameters
         of the network must be the same.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, shuffling, validation split and noise. The global generators are left
-        alone.
+        Seed of weights, shuffling, validation split and noise. None draws it from NumPy's global
+        generator, as in scikit-learn; no other global generator is used or changed.
     verbose : int, default=0
         1 shows a progress bar per epoch and the device, 2 also a line per epoch.
 
@@ -324,6 +325,14 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         channels = tuple(int(width) for width in channels)
         if not channels or min(channels) < 1:
             raise ValueError(f"'channels' must be positive integers, got {self.channels!r}.")
+        most = max(1, math.ceil(math.log2(max(image_shape[1:]))))
+        if len(channels) > most:
+            padded = [side * 2 ** len(channels) for side in code_map_shape(image_shape, channels)]
+            raise ValueError(
+                f"'channels' has {len(channels)} stages, each of which halves the sides, and would "
+                f"pad images of {image_shape[1]} x {image_shape[2]} pixels to {padded[0]} x "
+                f"{padded[1]}. Use at most {most} stages."
+            )
         n_pixels = math.prod(image_shape)
         if self.latent_dim > n_pixels:
             warn_user(

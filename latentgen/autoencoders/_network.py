@@ -39,7 +39,8 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     output : {'logits', 'pixels'}, default='logits'
         What the decoder gives: logits, of which the pixels are the sigmoid, or pixels in [0, 1].
     image_shape : tuple of int, default=None
-        (C, H, W). Needed for flat images that are not square with one channel.
+        (C, H, W). Needed for flat images; left out, they are read as square with one channel where
+        their number of pixels allows no three channels.
     loss : {'bce', 'mse'}, default='bce'
         Reconstruction loss: binary cross-entropy or squared error.
     flip : {'horizontal', 'vertical', 'both'}, default=None
@@ -96,8 +97,8 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
         Let ``fit`` start from the weights of the last ``fit``, with a new optimizer. Parameters
         of the network must be the same.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, shuffling, validation split and noise. The global generators are left
-        alone.
+        Seed of weights, shuffling, validation split and noise. None draws it from NumPy's global
+        generator, as in scikit-learn; no other global generator is used or changed.
     verbose : int, default=0
         1 shows a progress bar per epoch and the device, 2 also a line per epoch.
 
@@ -132,7 +133,7 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     Notes
     -----
     Layers that draw random numbers, such as dropout, take them from a generator of the training,
-    so that `random_state` decides them and the global generators are left alone. The copies of
+    so that `random_state` decides them and torch's global ones are left alone. The copies of
     the modules compute in float32, and parameters that both share are learned apart. `save_model`
     keeps modules of torch's own layers; to open a file with classes of your own, name them to
     `load_model` as ``trusted``.

@@ -14,19 +14,14 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, gen_batches
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from latentgen.utils._available import has
 from latentgen.utils._fitted import keep_fitted_state_on_error
-from latentgen.utils._images import (
-    flatten_images,
-    infer_layout,
-    to_unit_floats,
-    warn_unusual_range,
-)
+from latentgen.utils._images import check_images, to_unit_floats
 
-# Pixels that are scored at a time.
-_SCORE_VALUES = 2**22
+# Pixels that are scored, or converted to other dtypes, at a time.
+_BLOCK_VALUES = 2**22
 
 
 class BaseAutoencoder(
@@ -40,6 +35,10 @@ class BaseAutoencoder(
     ``out.dtype`` says. What can go on learning writes ``_partial_fit_images(X, y, layout)`` too.
     Layouts, dtypes and checks are done here, once. A parameter `image_shape` is read where there
     is one.
+
+    Of the flat images, bytes or floats as ``X.dtype`` says, only ``len(X)``, ``X.shape`` and rows
+    may be asked for, ``X[rows]`` with a slice or indices: an array gives these, and so does what
+    reads images that are too large, or of another layout, batch by batch.
 
     What an autoencoder knows and a sampler may need, the pipeline hands over: ``code_shape_``, and
     ``quantizer_`` where it has one. An autoencoder with a prior of its own has ``prior_``, an
@@ -76,8 +75,8 @@ class BaseAutoencoder(
         ----------
         X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
                 (n_samples, C, H, W)
-            Unsigned bytes in [0, 255] or floats in [0, 1]. A `numpy.memmap` is read batch by
-            batch.
+            Bytes in [0, 255], floats in [0, 1], 16 bits in [0, 65535] or booleans; other
+            integers are read as what their values say. A `numpy.memmap` is read batch by batch.
         y : array-like of shape (n_samples,), default=None
             Class labels; few autoencoders use them.
 
@@ -92,7 +91,7 @@ class BaseAutoencoder(
             If the images cannot be read as such, or if training diverges.
         """
         with keep_fitted_state_on_error(self):
-            X, layout = self._check_images(X)
+            X, layout = self._check_new_images(X)
             self._learn(self._fit_images, X, y, layout)
         return self
 
@@ -122,9 +121,9 @@ class BaseAutoencoder(
         """
         with keep_fitted_state_on_error(self):
             if hasattr(self, "layout_"):
-                X, layout = self._check_images(X, reset=False), self.layout_
+                X, layout = self._check_images(X), self.layout_
             else:
-                X, layout = self._check_images(X)
+                X, layout = self._check_new_images(X)
             self._learn(self._partial_fit_images, X, y, layout)
         return self
 
@@ -154,7 +153,7 @@ class BaseAutoencoder(
             If the images have another shape than those seen during ``fit``.
         """
         check_is_fitted(self)
-        Z = self._encode(self._check_images(X, reset=False))
+        Z = self._encode(self._check_images(X))
         return np.asarray(Z, dtype=np.float32).reshape(len(Z), self.latent_dim_)
 
     def inverse_transform(self, X):
@@ -182,9 +181,16 @@ class BaseAutoencoder(
                 f"Expected codes of shape (n_samples, {self.latent_dim_}), got {Z.shape}. "
                 "Pass what 'transform' or a sampler fitted on it returns."
             )
-        out = np.empty((len(Z), self.n_features_in_), dtype=self.layout_.dtype)
-        self._decode(Z, out)
-        return out.reshape(len(Z), *self.layout_.shape)
+        layout = self.layout_
+        out = np.empty((len(Z), self.n_features_in_), dtype=layout.dtype)
+        if out.dtype == np.uint8 or out.dtype.kind == "f":
+            self._decode(Z, out)
+        else:
+            for rows in gen_batches(len(Z), _block_size(out.shape[1])):
+                block = np.empty(out[rows].shape, np.uint8 if layout.white == 255 else np.float32)
+                self._decode(Z[rows], block)
+                out[rows] = block if layout.white == 255 else np.rint(block * layout.white)
+        return out.reshape(len(Z), *layout.shape)
 
     def reconstruct(self, X):
         """Encode images and decode the codes.
@@ -220,31 +226,20 @@ class BaseAutoencoder(
             perfect reconstruction.
         """
         check_is_fitted(self)
-        X = self._check_images(X, reset=False)
+        X = self._check_images(X)
         squared_error = 0.0
-        for rows in gen_batches(len(X), max(32, _SCORE_VALUES // X.shape[1])):
+        for rows in gen_batches(len(X), _block_size(X.shape[1])):
             batch = np.asarray(X[rows])
             decoded = np.empty(batch.shape, dtype=np.float32)
             self._decode(np.asarray(self._encode(batch), dtype=np.float32), decoded)
             squared_error += np.square(decoded - to_unit_floats(batch), dtype=np.float64).sum()
         return -float(squared_error / X.size)
 
-    def _check_images(self, X, *, reset=True):
-        """Flatten and check images; with `reset`, settle their layout too."""
-        X, shape, ndim = flatten_images(X)
-        if not reset and shape not in (None, self.image_shape_):
-            raise ValueError(
-                f"Expected images of shape {self.image_shape_} as seen in fit, got {shape}."
-            )
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32, np.uint8],
-            ensure_min_samples=2 if reset else 1,
-        )
-        warn_unusual_range(X)
-        return (X, infer_layout(X, shape, ndim, self.image_shape)) if reset else X
+    def _check_images(self, X):
+        return check_images(self, X, layout=self.layout_)
+
+    def _check_new_images(self, X):
+        return check_images(self, X, image_shape=self.image_shape, ensure_min_samples=2)
 
     @property
     def _n_features_out(self):
@@ -255,3 +250,7 @@ class BaseAutoencoder(
         # Codes are float32 whatever the dtype of the pixels.
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _block_size(n_pixels):
+    return max(32, _BLOCK_VALUES // n_pixels)

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import ast
+import math
 import sys
 import tempfile
 import warnings
@@ -43,6 +44,7 @@ from latentgen.inspection import SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
 from latentgen.metrics._scorer import labels_like
 from latentgen.model_selection import MOST_NEAR_COPIES, best_without_copying
+from latentgen.utils._images import settle_shape
 
 _IMAGES_SHOWN = 400
 _JUDGE_IMAGES = 5000
@@ -219,7 +221,17 @@ def _load_generator(args):
 
 def _image_shape(args, X):
     """The ``image_shape`` parameter: only flat images need one."""
-    return (1, *args.image_size) if args.image_size and X.ndim == 2 else None
+    if X.ndim != 2:
+        return None
+    if args.image_size:
+        return (max(1, X.shape[1] // math.prod(args.image_size)), *args.image_size)
+    try:
+        return settle_shape(X.shape[1], None, None)
+    except ValueError as error:
+        there = "image_shape=(C, H, W), for example"
+        raise ValueError(
+            str(error).replace(there, "--image-size H W, where (C, H, W) is")
+        ) from error
 
 
 def _make_pipeline(args, X, y):

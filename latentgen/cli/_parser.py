@@ -201,7 +201,7 @@ def _add_reading(parser):
         type=_positive,
         nargs=2,
         metavar=("H", "W"),
-        help="resize the images of a folder; shape of flat images with one channel",
+        help="resize the images of a folder; sides of flat images",
     )
     group.add_argument("--gray", action="store_true", help="read a folder with one channel")
 

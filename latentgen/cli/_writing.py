@@ -12,6 +12,7 @@ import numpy as np
 
 from latentgen.inspection import SampleGridDisplay
 from latentgen.utils._files import atomic_path
+from latentgen.utils._images import as_images, to_unit_floats
 from latentgen.utils._optional import import_optional
 
 
@@ -127,7 +128,8 @@ class _PngWriter:
 
     def __call__(self, batch):
         if batch.dtype != np.uint8:
-            batch = np.rint(np.clip(batch, 0, 1) * 255).astype(np.uint8)
+            unit = to_unit_floats(as_images(batch, drawn=True))
+            batch = np.rint(unit * 255).astype(np.uint8)
         for pixels in batch.reshape(-1, *self.image_shape).transpose(0, 2, 3, 1):
             picture = self.image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
             with atomic_path(self.folder / f"{self.done:0{self.digits}d}.png") as temporary:

@@ -159,15 +159,14 @@ class SampleGridDisplay:
         X_real = y_real = None
         if X is not None:
             rows = _choose_real(X, y, classes, n_rows * n_columns, n_columns, random_state)
-            X_real = take_rows(X, rows)
+            X_real = as_image_batch(take_rows(X, rows), image_shape, drawn=True)
             y_real = None if y is None else np.asarray(y)[rows]
         return cls.from_images(
-            X_new,
+            as_image_batch(X_new, image_shape, drawn=True),
             y_new,
             X_real=X_real,
             y_real=y_real,
             n_columns=n_columns,
-            image_shape=image_shape,
             ax=ax,
             cmap=cmap,
         )
@@ -377,8 +376,10 @@ class ReconstructionDisplay:
         if image_shape is None:
             image_shape = getattr(estimator, "image_shape_", None)
         chosen = take_rows(X, choose_rows(len(X), n_images, random_state))
-        images = as_image_batch(chosen, image_shape)
-        reconstructions = as_image_batch(estimator.reconstruct(chosen), images.shape[1:])
+        images = as_image_batch(chosen, image_shape, drawn=True)
+        reconstructions = as_image_batch(
+            estimator.reconstruct(chosen), images.shape[1:], drawn=True
+        )
         return cls(images, reconstructions).plot(
             ax, show_error=show_error, show_mse=show_mse, cmap=cmap
         )
@@ -544,7 +545,7 @@ class SourceDisplay:
         codes = draw(estimator.sampler_, n_images, **arguments)
         index = NeighborIndex(np.asarray(estimator[:-1].transform(X_train)))
         rows, ratios = distance_ratios(index, codes)
-        images = as_image_batch(X_new, image_shape)
+        images = as_image_batch(X_new, image_shape, drawn=True)
 
         def training_images(rows):
             if rows.max() >= len(X_train):
@@ -553,7 +554,8 @@ class SourceDisplay:
                     f"{len(X_train)} rows. Pass the images of 'fit', and those of 'partial_fit' "
                     "after them."
                 )
-            found = as_image_batch(take_rows(X_train, np.maximum(rows, 0)), images.shape[1:])
+            found = take_rows(X_train, np.maximum(rows, 0))
+            found = as_image_batch(found, images.shape[1:], drawn=True)
             return np.where((rows < 0)[:, None, None, None], np.float32(np.nan), found)
 
         sources = None if source is None else training_images(source.row)

@@ -7,12 +7,7 @@ import math
 import numpy as np
 from sklearn.utils import check_random_state
 
-from latentgen.utils._images import (
-    flatten_images,
-    infer_layout,
-    to_unit_floats,
-    warn_unusual_range,
-)
+from latentgen.utils._images import as_images, settle_shape, to_unit_floats
 from latentgen.utils._optional import import_optional
 
 _MIN_TILE = 48  # pixels: smaller images are enlarged by a whole factor
@@ -23,19 +18,20 @@ _LETTER_WIDTH = 0.085  # inches, of an average letter at _FONT_SIZE
 _LINE_HEIGHT = 0.2  # inches
 
 
-def as_image_batch(X, image_shape):
-    """Turn images in any layout into float32 of shape (n, C, H, W) in [0, 1]."""
-    X, shape, ndim = flatten_images(X)
-    X = np.asarray(X)
-    layout = infer_layout(X, shape, ndim, image_shape)
-    warn_unusual_range(X)
-    channels = layout.image_shape[0]
-    if channels not in (1, 3, 4):
+def as_image_batch(X, image_shape, *, drawn=False):
+    """Turn images in any layout into float32 of shape (n, C, H, W) in [0, 1].
+
+    `drawn` says whether a fitted model made them.
+    """
+    X = as_images(X, drawn=drawn)
+    shape = {2: None, 3: (1, *X.shape[1:]), 4: X.shape[1:]}[X.ndim]
+    shape = settle_shape(math.prod(X.shape[1:]), shape, image_shape)
+    if shape[0] not in (1, 3, 4):
         raise ValueError(
-            f"Only images of 1, 3 or 4 channels can be drawn, got {layout.image_shape} as "
-            "(C, H, W). Choose channels first, for example X[:, :3]."
+            f"Only images of 1, 3 or 4 channels can be drawn, got {shape} as (C, H, W). Choose "
+            "channels first, for example X[:, :3]."
         )
-    return to_unit_floats(X).reshape(-1, *layout.image_shape)
+    return to_unit_floats(X).reshape(-1, *shape)
 
 
 def choose_rows(n_rows, n_wanted, random_state):

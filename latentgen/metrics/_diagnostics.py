@@ -10,7 +10,7 @@ from scipy.fft import dctn
 from sklearn.utils import check_array, check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from latentgen.utils._images import flatten_images, to_unit_floats
+from latentgen.utils._images import as_images, to_unit_floats
 
 
 def latent_spectrum(Z, *, code_shape=None):
@@ -141,7 +141,7 @@ def equivariance_error(autoencoder, X, transforms=None):
     >>> equivariance_error(autoencoder.fit(X[:200]), X[:200]) > 0.1
     True
     """
-    X = _as_images(autoencoder, X)
+    X = _as_maps_of_pixels(autoencoder, X)
     code_shape = _map_shape(autoencoder)
     if transforms is None:
         transforms = [lambda a, k=k: np.rot90(a, k, (2, 3)) for k in (1, 2, 3)]
@@ -195,7 +195,7 @@ def scale_equivariance_error(autoencoder, X, *, factor=2):
     True
     """
     check_scalar(factor, "factor", Integral, min_val=1)
-    X = _as_images(autoencoder, X)
+    X = _as_maps_of_pixels(autoencoder, X)
     shape = _map_shape(autoencoder)
     Z = autoencoder.transform(X).reshape(-1, *shape)
     small = autoencoder.decode_map(_bilinear(Z, [-(-side // factor) for side in shape[1:]]))
@@ -327,7 +327,7 @@ def _sorted_coefficients(Z):
     return dctn(Z, axes=(2, 3), norm="ortho").reshape(*Z.shape[:2], -1)[..., order]
 
 
-def _as_images(autoencoder, X):
+def _as_maps_of_pixels(autoencoder, X):
     """Images as (n_samples, C, H, W)."""
     if not hasattr(autoencoder, "image_shape_"):
         check_is_fitted(autoencoder)
@@ -335,8 +335,7 @@ def _as_images(autoencoder, X):
             f"Expected a fitted autoencoder, got {type(autoencoder).__name__}. Pass the "
             "autoencoder alone, for example the first step of a pipeline."
         )
-    flat, _, _ = flatten_images(X)
-    return np.asarray(flat).reshape(-1, *autoencoder.image_shape_)
+    return as_images(X).reshape(-1, *autoencoder.image_shape_)
 
 
 def _map_shape(autoencoder):

@@ -15,16 +15,11 @@ from sklearn.base import (
 from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from latentgen.training import NetworkMixin
-from latentgen.utils._fitted import keep_fitted_state_on_error
-from latentgen.utils._images import (
-    flatten_images,
-    infer_layout,
-    to_unit_floats,
-    warn_unusual_range,
-)
+from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
+from latentgen.utils._images import check_images, from_unit_floats, to_unit_floats
 
 _BLOCK_VALUES = 2**22
 # Width of the classifier's hidden layer.
@@ -39,14 +34,15 @@ def check_extractor(feature_extractor, name="feature_extractor"):
     """Raise unless `feature_extractor` is 'pixels', a callable or a fitted transformer."""
     if hasattr(feature_extractor, "transform"):
         if hasattr(feature_extractor, "fit"):
-            try:
-                check_is_fitted(feature_extractor)
-            except NotFittedError as error:
+            # Objects that are not estimators of scikit-learn cannot say whether they are.
+            is_estimator = isinstance(feature_extractor, BaseEstimator)
+            if is_estimator and not is_known_to_be_fitted(feature_extractor):
                 raise NotFittedError(
                     f"'{name}' must be fitted before it judges, got an unfitted "
                     f"{type(feature_extractor).__name__}. Call its 'fit' on images that it does "
-                    "not judge; a metric never fits it."
-                ) from error
+                    "not judge; a metric never fits it. One that learns nothing says so by its "
+                    "tag requires_fit=False."
+                )
     elif not (are_pixels(feature_extractor) or callable(feature_extractor)):
         raise TypeError(
             f"'{name}' must be a fitted transformer, a callable or 'pixels', got "
@@ -72,20 +68,6 @@ def describe_extractor(feature_extractor):
     return f"{getattr(feature_extractor, '__module__', None) or 'builtins'}.{name}"
 
 
-def as_images(X, input_name="X"):
-    """Images as an array in the layout they came in, with a check of shape and range."""
-    X = X if hasattr(X, "ndim") else np.asarray(X)
-    flat, _, ndim = flatten_images(X)
-    if ndim == 2 and flat.ndim != 2:
-        raise ValueError(
-            f"Expected '{input_name}' of shape (n_samples, n_features), (n_samples, H, W) or "
-            f"(n_samples, C, H, W), got {np.shape(X)}."
-        )
-    X = np.asarray(X)
-    warn_unusual_range(np.asarray(flat))
-    return X
-
-
 def flat_unit_floats(X):
     """Images in any layout as float32 rows in [0, 1]."""
     return to_unit_floats(X.reshape(len(X), -1))
@@ -97,8 +79,8 @@ def extract_features(feature_extractor, X):
     Parameters
     ----------
     feature_extractor : 'pixels', callable or fitted transformer
-        A transformer gets flat pixels, a callable images in the layout of `X`; both get float32
-        in [0, 1].
+        A transformer gets the images as they are, or flat if it was fitted on rows of as many
+        values; a callable gets float32 in [0, 1] in the layout of `X`.
     X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
 
     Returns
@@ -108,13 +90,13 @@ def extract_features(feature_extractor, X):
     check_extractor(feature_extractor)
     parts = []
     for block in image_blocks(X):
-        pixels = flat_unit_floats(block)
         if are_pixels(feature_extractor):
-            parts.append(pixels)
+            parts.append(flat_unit_floats(block))
         elif hasattr(feature_extractor, "transform"):
-            parts.append(np.asarray(feature_extractor.transform(pixels)))
+            block = as_fitted(feature_extractor, block)
+            parts.append(np.asarray(feature_extractor.transform(block)))
         else:
-            parts.append(np.asarray(feature_extractor(pixels.reshape(block.shape))))
+            parts.append(np.asarray(feature_extractor(to_unit_floats(block))))
     features = np.concatenate(parts)
     if features.shape[0] != len(X) or features.ndim != 2:
         raise ValueError(
@@ -170,18 +152,16 @@ def _keys(X):
 
 
 def in_form_of(X_train, X):
-    """Images in the layout of others, and in bytes if those are, as an encoder has seen them."""
+    """Images in the layout of others, and in their integers, as an encoder has seen them."""
     if np.prod(X_train.shape[1:]) != np.prod(X.shape[1:]):
         raise ValueError(
             "'X_train' and the images that are judged must have one size, got "
             f"{X_train.shape} and {X.shape}."
         )
     X_train = X_train.reshape(len(X_train), *X.shape[1:])
-    if X_train.dtype == X.dtype:
+    if X_train.dtype == X.dtype or X_train.dtype.kind == X.dtype.kind == "f":
         return X_train
-    if X.dtype == np.uint8:
-        return np.rint(255 * to_unit_floats(X_train)).astype(np.uint8)
-    return to_unit_floats(X_train) if X_train.dtype == np.uint8 else X_train
+    return from_unit_floats(to_unit_floats(X_train), X.dtype)
 
 
 class ClassifierFeatures(
@@ -198,7 +178,7 @@ class ClassifierFeatures(
     ----------
     image_shape : tuple of int, default=None
         Shape (C, H, W) of flat images. None reads it from images with more dimensions, and takes
-        flat ones as square with one channel.
+        flat ones as square with one channel where their number of pixels allows no three.
     max_epochs : int, default=8
         Passes over the data.
     batch_size : int, default=64
@@ -224,7 +204,7 @@ class ClassifierFeatures(
         A torch device. ``'auto'`` takes CUDA, then MPS, then the CPU, and ``device_`` says which.
     random_state : int, RandomState instance or None, default=0
         Seed of weights, shuffling and dropout. The same integer gives the same features on the
-        same machine. The global generators are left alone.
+        same machine. None draws the seed from NumPy's global generator; no other is changed.
 
     Attributes
     ----------
@@ -242,6 +222,8 @@ class ClassifierFeatures(
         of images and labels.
     image_shape_ : tuple of int
         (C, H, W).
+    layout_ : ImageLayout
+        Layout and dtype of the images seen during ``fit``.
     device_ : str
         Device in use.
     n_features_in_ : int
@@ -338,19 +320,15 @@ class ClassifierFeatures(
         return self
 
     def _fit_images(self, X, y):
-        X, shape, ndim = flatten_images(X)
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32, np.uint8], ensure_min_samples=2
-        )
-        warn_unusual_range(X)
+        X, y, layout = check_images(self, X, y, image_shape=self.image_shape, ensure_min_samples=2)
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
         numbers = numbers.astype(np.int64)
-        image_shape = infer_layout(X, shape, ndim, self.image_shape).image_shape
+        image_shape = layout.image_shape
         self._train_network(
             X, numbers, design={"image_shape": image_shape, "n_classes": len(classes)}
         )
-        self.classes_, self.image_shape_ = classes, image_shape
+        self.classes_, self.layout_, self.image_shape_ = classes, layout, image_shape
         self.fitted_on_ = (
             f"{len(X)} images of shape {image_shape}, {len(classes)} classes, "
             f"sha256 {_digest(X, numbers)}"
@@ -411,13 +389,7 @@ class ClassifierFeatures(
     def _apply(self, part, X, n_outputs):
         """Run a part of the network over images."""
         check_is_fitted(self)
-        X, shape, _ = flatten_images(X)
-        if shape not in (None, self.image_shape_):
-            raise ValueError(
-                f"Expected images of shape {self.image_shape_} as seen in fit, got {shape}."
-            )
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32, np.uint8])
-        warn_unusual_range(X)
+        X = check_images(self, X, layout=self.layout_)
         out = np.empty((len(X), n_outputs), dtype=np.float32)
         function = getattr(self.net_.module_, part)
         # torch takes seconds to import, and distances alone do not need it.

@@ -19,6 +19,7 @@ from latentgen.metrics._features import (
 )
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._utility import tstr_score
+from latentgen.utils._images import as_images
 
 # What a measure may need beside real and generated images.
 LABELS, TRAINING_IMAGES, ENCODER = "labels", "training images", "encoder"
@@ -57,18 +58,21 @@ class Images:
         Real images go through the decoder too. Where only generated images made that journey, a
         sampler of training codes would look far from the training images.
         """
-        if self._is_decoded:
-            return flat_unit_floats(self.X)
-        decoded = (
-            self.encoder.inverse_transform(self.encoder.transform(as_fitted(self.encoder, block)))
-            for block in image_blocks(self.X)
-        )
-        return np.concatenate([flat_unit_floats(np.asarray(block)) for block in decoded])
+        return flat_unit_floats(as_images(self._decoded, drawn=True))
 
     @cached_property
     def codes(self):
         """Codes of what the decoder gives, of shape (n, latent_dim)."""
-        return extract_features(self.encoder, self.X if self._is_decoded else self.pixels)
+        return extract_features(self.encoder, self._decoded)
+
+    @cached_property
+    def _decoded(self):
+        """What the decoder gives, in the layout and dtype it gives it in."""
+        if self._is_decoded:
+            return self.X
+        blocks = (as_fitted(self.encoder, block) for block in image_blocks(self.X))
+        decoded = (self.encoder.inverse_transform(self.encoder.transform(X)) for X in blocks)
+        return np.concatenate([np.asarray(block) for block in decoded])
 
 
 class Judged:

@@ -8,7 +8,6 @@ from sklearn.utils.validation import column_or_1d
 from latentgen.metrics._features import (
     PIXELS,
     ClassifierFeatures,
-    as_images,
     check_extractor,
     describe_extractor,
     find_rows,
@@ -16,6 +15,7 @@ from latentgen.metrics._features import (
 )
 from latentgen.metrics._latent import warn_of_seen
 from latentgen.metrics._measures import MEASURES, Images, Judged
+from latentgen.utils._images import as_images
 from latentgen.utils._warnings import warn_user
 
 

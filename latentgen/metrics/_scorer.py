@@ -13,13 +13,13 @@ from sklearn.utils.validation import column_or_1d
 from latentgen.exceptions import NearCopyWarning
 from latentgen.metrics._features import (
     PIXELS,
-    as_images,
     check_extractor,
     describe_extractor,
     find_rows,
     in_form_of,
 )
 from latentgen.metrics._measures import SCORES, Images, Judged
+from latentgen.utils._images import as_images
 from latentgen.utils._warnings import warn_user
 
 #: Largest fraction of near-copies of a candidate that is not taken for a copier.
@@ -86,7 +86,7 @@ class _SampleScorer:
         self._check_labels(estimator, y, labels)
         wanted = {} if labels is None else {"y": labels}
         X_generated = estimator.sample(n_samples, random_state=self.random_state, **wanted)
-        X_generated = as_images(X_generated, "X_generated")
+        X_generated = as_images(X_generated, "X_generated", drawn=True)
         compared = {
             "feature_extractor": getattr(self, "feature_extractor", PIXELS),
             "encoder": estimator[:-1] if isinstance(estimator, Pipeline) else None,
@@ -179,10 +179,11 @@ class FIDScorer(_FeatureScorer):
     Parameters
     ----------
     feature_extractor : fitted transformer, callable or 'pixels'
-        What images are compared in. A transformer, for example a `ClassifierFeatures`, gets flat
-        float pixels; a callable gets float images in their layout and gives an array of shape
-        (n_samples, n_features). The scorer never fits it: fit it beforehand, on real images that
-        the search does not see. ``'pixels'`` compares images as they are. It sees little of what
+        What images are compared in. A transformer, for example a `ClassifierFeatures`, gets
+        images as they are passed to the search, or as flat rows if it was fitted on such; a
+        callable gets floats in [0, 1] in their layout and gives an array of shape (n_samples,
+        n_features). The scorer never fits it: fit it beforehand, on real images that the search
+        does not see. ``'pixels'`` compares images as they are. It sees little of what
         people see, and tables call it a pixel distance, not FID.
     X_train : array-like of shape (n_train, n_features), (n_train, H, W) or (n_train, C, H, W)
         All images that are passed to the search, in any order, layout and dtype; more do no harm.

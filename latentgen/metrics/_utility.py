@@ -7,7 +7,8 @@ from sklearn.base import clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
-from latentgen.metrics._features import ClassifierFeatures, as_images, flat_unit_floats
+from latentgen.metrics._features import ClassifierFeatures, flat_unit_floats
+from latentgen.utils._images import as_images
 
 
 def tstr_score(X_test, y_test, X_generated, y_generated, *, classifier=None, random_state=0):

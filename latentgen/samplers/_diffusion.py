@@ -92,7 +92,8 @@ class DiffusionSampler(NetworkSampler):
         its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
         warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
-        Seed of weights, shuffling and noise. The global generators are left alone.
+        Seed of weights, shuffling and noise. None draws it from NumPy's global generator, as in
+        scikit-learn; no other global generator is used or changed.
 
     Attributes
     ----------

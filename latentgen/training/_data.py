@@ -15,13 +15,15 @@ class Rows(Dataset):
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or PixelRows of shape (n_samples, n_features)
     y : ndarray of shape (n_samples,), default=None
     """
 
     def __init__(self, X, y=None):
         self.X, self.y = X, y
         self._buffers = {}
+        # Of any other array, take makes a whole copy.
+        self._can_take = isinstance(X, np.ndarray) and X.flags.c_contiguous and X.flags.aligned
 
     def __len__(self):
         return len(self.X)
@@ -35,7 +37,7 @@ class Rows(Dataset):
         indices = np.sort(indices)
         dtype = np.uint8 if self.X.dtype == np.uint8 else np.float32
         rows = self._buffer(len(indices), dtype)
-        if self.X.dtype == dtype:
+        if self._can_take and self.X.dtype == dtype:
             # mode='clip' lets take write into its target without a buffer.
             np.take(self.X, indices, axis=0, out=rows, mode="clip")
         else:

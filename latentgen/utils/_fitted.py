@@ -1,8 +1,23 @@
-"""The fitted state of an estimator while it is fitted anew."""
+"""Whether an estimator is fitted, and its fitted state while it is fitted anew."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 from contextlib import contextmanager
+
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+
+def is_known_to_be_fitted(estimator):
+    """Whether an estimator says that it is fitted; objects that are none of scikit-learn's cannot.
+
+    Nor can those that learn nothing, unless their tag ``requires_fit`` says so.
+    """
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, AttributeError, TypeError):
+        return False
+    return True
 
 
 @contextmanager

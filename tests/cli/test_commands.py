@@ -163,6 +163,31 @@ def test_fit_reads_flat_images_of_a_given_size(data, tmp_path):
     assert model.image_shape_ == (1, 4, 16)
 
 
+def test_fit_reads_flat_images_in_color(data, tmp_path):
+    np.save(tmp_path / "flat.npy", np.load(data / "X.npy").reshape(60, 192))
+    model = run_fit(data, tmp_path, tmp_path / "flat.npy", "--image-size", 8, 8)
+    assert model.image_shape_ == (3, 8, 8)
+
+
+def test_fit_asks_for_the_size_of_flat_images(data, tmp_path, capsys):
+    np.save(tmp_path / "flat.npy", np.load(data / "X.npy").reshape(60, 192))
+    assert main(["fit", str(tmp_path / "flat.npy"), "-o", str(tmp_path / "m")]) != 0
+    assert "Pass --image-size H W, where (C, H, W) is (3, 8, 8) or" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("dtype", "white"), [("uint16", 65535), ("int64", 255), ("bool", 1)])
+def test_sample_writes_pictures_of_any_dtype(data, tmp_path, dtype, white):
+    X = np.load(data / "X.npy").astype(float)
+    np.save(tmp_path / "X.npy", np.rint(X / X.max() * white).astype(dtype))
+    model = run_fit(data, tmp_path, tmp_path / "X.npy")
+    images = model.sample(5, random_state=0).astype(float) / white
+    main(
+        ["sample", str(tmp_path / "fitted.latentgen"), "-n", "5", "--output", str(tmp_path / "out")]
+    )
+    for image, path in zip(images, sorted((tmp_path / "out").iterdir()), strict=True):
+        np.testing.assert_allclose(Image.open(path), 255 * image[0], atol=0.51)
+
+
 def test_sample_writes_an_array_of_the_wanted_class(model, tmp_path):
     main(["sample", model, "-n", "7", "--label", "2", "--output", str(tmp_path / "X.npy")])
     expected = load_model(model).sample(7, y=2, random_state=0)

@@ -326,8 +326,8 @@ def test_bad_calls(call, error, message):
         call()
 
 
-def test_unusual_range_is_reported(ax):
-    with pytest.warns(UserWarning, match=r"expected in \[0, 1\], got values from 0.00 to 200.00"):
+def test_unusual_range_is_refused(ax):
+    with pytest.raises(ValueError, match=r"expected in \[0, 1\], got values from 0.00 to 200.00"):
         SampleGridDisplay.from_images(X + np.arange(4).reshape(4, 1, 1, 1) * 200 / 3, ax=ax)
 
 

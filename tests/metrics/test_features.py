@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -227,13 +228,33 @@ def test_pixels_of_any_dtype_are_compared():
     assert_allclose(extract_features("pixels", X), np.full((3, 4), 0.2))
 
 
-def test_a_callable_sees_the_layout_and_a_transformer_flat_floats(all_digits):
+def test_a_callable_sees_the_layout_and_a_transformer_fitted_on_rows_rows(all_digits):
     X = all_digits[0][:30]
     seen = []
     extract_features(lambda images: seen.append(images.shape) or half(images), X)
     assert seen == [(30, 1, 8, 8)]
     pca = PCA(3).fit(X.reshape(30, -1))
     assert_allclose(extract_features(pca, X), pca.transform(X.reshape(30, -1)), rtol=1e-5)
+
+
+class Strict(TransformerMixin, BaseEstimator):
+    """Features that take images of one layout and dtype only."""
+
+    def fit(self, X, y=None):
+        self.seen_ = (X.shape[1:], X.dtype)
+        return self
+
+    def transform(self, X):
+        assert (X.shape[1:], X.dtype) == self.seen_
+        return X.reshape(len(X), -1).astype(np.float32)
+
+
+@pytest.mark.parametrize("layout", [(64,), (8, 8), (1, 8, 8)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_a_transformer_of_ones_own_gets_images_as_they_came(layout, dtype, all_digits):
+    X = (255 * all_digits[0][:20]).astype(dtype).reshape(20, *layout)
+    Z = extract_features(Strict().fit(X), X)
+    assert_array_equal(Z, X.reshape(20, -1))
 
 
 def test_features_are_taken_block_by_block(monkeypatch, all_digits):

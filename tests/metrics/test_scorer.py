@@ -539,7 +539,7 @@ def test_report_uses_the_feature_extractor(digits):
 
 
 def test_report_finds_copied_codes_behind_a_lossy_decoder(digits):
-    X = digits[0]
+    X = pixels(digits[0])
     report = generation_report(X[:50], X[50:100] / 2, X_train=X[50:], encoder=Fading().fit(X))
     assert (report["novelty"], report["near_copies"]) == (0, 1)
     expected = latent_ks_statistic(pixels(X[:50]), pixels(X[50:100]))
