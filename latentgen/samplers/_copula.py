@@ -1,4 +1,4 @@
-"""The copula of each cell: correlations of normal scores, and marginals as tables of quantiles.
+"""The copula of each cell: correlations of normal scores, and marginals as tables of scores.
 
 Codes are sorted by cell, as in `_moments`.
 """
@@ -7,18 +7,18 @@ Codes are sorted by cell, as in `_moments`.
 
 import numpy as np
 from scipy.fft import irfft, rfft
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
+from sklearn.utils import gen_batches
 
 from latentgen.samplers._moments import cell_starts, cell_stds, scott_factors
 
-# Resolution of the marginals: points of the density grid, points of the table of quantiles,
-# and where that table ends, in standard deviations of the copula's normal coordinate.
+# Points of the even grid that a marginal is known on, a power of 2, and the largest score there.
 _GRID_SIZE = 256
-_TABLE_SIZE = 128
-_TABLE_END = 4.5
+_LARGEST_SCORE = 8.0
 
-# Values per block of density grids.
+# Values per block of density grids, and of scores that are looked up.
 _GRID_VALUES = 2**18
+_CACHE_VALUES = 2**15
 
 
 def copula_factors(Z, sizes):
@@ -43,12 +43,13 @@ def copula_factors(Z, sizes):
     return factors
 
 
-def quantile_tables(Z, sizes, bandwidth=None):
-    """Tables from normal scores to quantiles of the cells' marginal densities.
+def score_tables(Z, sizes, bandwidth=None):
+    """Tables of the normal scores of the cells' marginal densities on even grids.
 
     Each marginal is a Gaussian kernel density estimate. Each value is split linearly between its
-    two neighbors on an even grid, and the counts are smoothed by one multiplication between two
-    Fourier transforms [Silverman 1982].
+    two neighbors on the grid, and the counts are smoothed by one multiplication between two
+    Fourier transforms [Silverman 1982]. The tables are even in the values, because one that is
+    even in the scores would bridge a gap of the marginal by a straight line.
 
     Parameters
     ----------
@@ -60,11 +61,12 @@ def quantile_tables(Z, sizes, bandwidth=None):
 
     Returns
     -------
-    tables : ndarray of shape (n_cells, n_features, table_size), dtype float32
-        Quantiles at the even grid of normal scores that `transform_scores` reads.
+    tables : dict of ndarray
+        ``lows`` and ``steps``, shape (n_cells, n_features), of the grids, and ``scores``, shape
+        (n_cells, n_features, grid_size), the normal quantiles of the distribution functions.
     """
     n_features = Z.shape[1]
-    tables = np.empty((len(sizes), n_features, _TABLE_SIZE), dtype=np.float32)
+    scores = np.empty((len(sizes), n_features, _GRID_SIZE), dtype=np.float32)
     # With the divisor n - 1 in the variance, as in scipy.stats.gaussian_kde.
     widths = scott_factors(sizes, 1) if bandwidth is None else np.full(len(sizes), bandwidth)
     widths = widths[:, None] * cell_stds(Z, sizes)
@@ -73,7 +75,6 @@ def quantile_tables(Z, sizes, bandwidth=None):
     lows = np.minimum.reduceat(Z, starts, axis=0) - 4 * widths
     highs = np.maximum.reduceat(Z, starts, axis=0) + 4 * widths
     steps = (highs - lows) / (_GRID_SIZE - 1)
-    probabilities = ndtr(np.linspace(-_TABLE_END, _TABLE_END, _TABLE_SIZE))
     frequencies = 2 * np.pi * np.arange(_GRID_SIZE // 2 + 1) / _GRID_SIZE
 
     per_block = max(1, _GRID_VALUES // (n_features * _GRID_SIZE))
@@ -98,30 +99,38 @@ def quantile_tables(Z, sizes, bandwidth=None):
         cumulative = np.cumsum(density, axis=1) - 0.5 * density
         cumulative -= cumulative[:, :1]
         cumulative /= cumulative[:, -1:]
-        # One interpolation for all curves: the curve's number is added to its probabilities.
-        offsets = np.arange(n_curves)[:, None]
-        located = np.interp(
-            (probabilities + offsets).ravel(),
-            (cumulative + offsets).ravel(),
-            np.tile(np.arange(_GRID_SIZE, dtype=np.float64), n_curves),
-        ).reshape(n_cells, n_features, _TABLE_SIZE)
-        tables[block] = lows[block][..., None] + located * steps[block][..., None]
-    return tables
+        found = np.clip(ndtri(cumulative), -_LARGEST_SCORE, _LARGEST_SCORE)
+        scores[block] = found.reshape(n_cells, n_features, _GRID_SIZE)
+    return {"lows": lows, "steps": steps, "scores": scores}
 
 
 def transform_scores(scores, cells, tables):
-    """Turn normal scores into quantiles of the cells' marginals, in place, by interpolation."""
+    """Turn normal scores into quantiles of the cells' marginals, in place, by interpolation.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_rows, n_features), dtype float32
+    cells : ndarray of shape (n_rows,)
+    tables : dict of ndarray
+        As from `score_tables`.
+    """
     n_features = scores.shape[1]
-    scale = np.float32((_TABLE_SIZE - 1) / (2 * _TABLE_END))
-    np.clip(scores, -_TABLE_END, _TABLE_END, out=scores)
-    scores += np.float32(_TABLE_END)
-    scores *= scale
-    left = np.minimum(scores.astype(np.int32), _TABLE_SIZE - 2)
-    scores -= left
-    curve = cells[:, None] * n_features + np.arange(n_features)
-    index = curve * _TABLE_SIZE + left
-    flat = tables.reshape(-1)
-    low = flat[index]
-    index += 1
-    scores *= flat[index] - low
-    scores += low
+    flat = tables["scores"].reshape(-1)
+    curves = np.arange(n_features) * _GRID_SIZE
+    for batch in gen_batches(len(scores), max(1, _CACHE_VALUES // n_features)):
+        values, cell = scores[batch], cells[batch]
+        np.clip(values, -_LARGEST_SCORE, _LARGEST_SCORE, out=values)
+        first = cell[:, None] * (n_features * _GRID_SIZE) + curves
+        # Bisection: the last point of the grid whose score is not above.
+        left, step = first.copy(), _GRID_SIZE // 2
+        while step:
+            left += step * (flat[left + step] <= values)
+            step //= 2
+        # The last point has no right neighbor.
+        left = np.minimum(left, first + _GRID_SIZE - 2)
+        low = flat[left]
+        values -= low
+        values /= np.maximum(flat[left + 1] - low, np.finfo(np.float32).tiny)
+        values += left - first
+        values *= tables["steps"][cell]
+        values += tables["lows"][cell]

@@ -186,7 +186,7 @@ class FastHVRTSampler(BaseSampler):
 
     A fitted sampler holds the training codes in float32, seen from their mean, so that offsets
     cost no digits. With ``p`` cells and ``d`` features the strategies with a covariance or a
-    copula add ``4 p d^2`` bytes, and the copula ``512 p d`` bytes more. The time of ``fit`` is
+    copula add ``4 p d^2`` bytes, and the copula ``1024 p d`` bytes more. The time of ``fit`` is
     that of the tree. ``sample`` needs 24 bytes per row and some megabytes beside its result.
 
     hvrt is licensed under AGPL-3.0-or-later and is imported by ``fit`` alone, with

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from sklearn.utils import gen_batches
 
-from latentgen.samplers._copula import copula_factors, quantile_tables, transform_scores
+from latentgen.samplers._copula import copula_factors, score_tables, transform_scores
 from latentgen.samplers._log_density import epanechnikov_log_density, normal_log_density
 from latentgen.samplers._moments import (
     cell_means,
@@ -277,11 +277,11 @@ class CopulaKernel(MovingKernel):
     """Kernel density estimates of the single features of a cell, joined by a Gaussian copula."""
 
     def fit(self, codes, sizes, scale, bandwidth=None):
-        """Fit the correlations of normal scores and the quantiles of marginals."""
+        """Fit the correlations of normal scores and the scores of marginals."""
         Z = codes / scale
-        tables = quantile_tables(Z, sizes, bandwidth)
-        tables *= scale[:, None].astype(np.float32)
-        return {"factors": copula_factors(Z, sizes), "tables": tables}
+        tables = score_tables(Z, sizes, bandwidth)
+        grids = {name: (scale * tables[name]).astype(np.float32) for name in ("lows", "steps")}
+        return {"factors": copula_factors(Z, sizes), **tables, **grids}
 
     def draw(self, fitted, n_samples, rng, temperature=1.0):
         """Draw from the cells; no draw starts from a code."""
@@ -290,7 +290,7 @@ class CopulaKernel(MovingKernel):
 
     def _move(self, fitted, out, rows, cells, generator, temperature):
         for block, scores in correlated_noise(generator, cells, fitted.factors, temperature):
-            transform_scores(scores, cells[block], fitted.tables)
+            transform_scores(scores, cells[block], fitted)
             out[block] = scores
 
 

@@ -32,27 +32,47 @@ def test_copula_factors_exist_when_features_repeat():
     assert np.isfinite(_copula.copula_factors(Z, np.array([6]))).all()
 
 
+def quantiles(scores, cell, tables):
+    """Quantiles of one cell, the same scores for all features."""
+    scores = np.tile(np.asarray(scores, dtype=np.float32)[:, None], (1, 3))
+    _copula.transform_scores(scores, np.full(len(scores), cell), tables)
+    return scores.astype(np.float64)
+
+
 @pytest.mark.parametrize("bandwidth", [None, 0.1])
 @pytest.mark.parametrize("cell", [0, 1, 3])
-def test_quantile_tables_follow_the_kernel_density_estimate(Z, cell, bandwidth):
-    tables = _copula.quantile_tables(Z, SIZES, bandwidth)
-    values = cells_of(Z)[cell][:, 1]
-    reference = gaussian_kde(values, bandwidth)
-    # 1 000 even normal scores through the table, through the exact distribution function.
-    probabilities = (np.arange(1000) + 0.5) / 1000
-    scores = np.tile(norm.ppf(probabilities)[:, None], (1, 3)).astype(np.float32)
-    _copula.transform_scores(scores, np.full(1000, cell), tables)
-    reached = [reference.integrate_box_1d(-np.inf, x) for x in scores[:, 1].astype(float)]
-    # 0.01 is a third of a step of the table at the median.
-    np.testing.assert_allclose(reached, probabilities, atol=0.01)
+def test_quantiles_follow_the_kernel_density_estimate(Z, cell, bandwidth):
+    tables = _copula.score_tables(Z, SIZES, bandwidth)
+    reference = gaussian_kde(cells_of(Z)[cell][:, 1], bandwidth)
+    # Even probabilities through the tables, and back through the exact distribution function.
+    probabilities = np.concatenate([[1e-4], (np.arange(1000) + 0.5) / 1000, [1 - 1e-4]])
+    found = quantiles(norm.ppf(probabilities), cell, tables)[:, 1]
+    reached = [reference.integrate_box_1d(-np.inf, x) for x in found]
+    np.testing.assert_allclose(reached, probabilities, atol=0.005)
+    np.testing.assert_allclose(reached[::1001], probabilities[::1001], atol=5e-5)
 
 
-def test_quantile_table_of_one_code_is_narrow(Z):
-    table = _copula.quantile_tables(Z, SIZES)[2]
-    np.testing.assert_allclose(table, cells_of(Z)[2].T @ np.ones((1, table.shape[1])), atol=0.05)
+def test_gaps_of_a_marginal_stay_empty():
+    """A table of quantiles bridged them: 2 % of the draws, where 0.02 % belong."""
+    rng = np.random.RandomState(1)
+    Z = rng.choice([-1, 1], (300, 3)) + 0.2 * rng.standard_normal((300, 3))
+    edges = np.abs(Z).min(axis=0)
+    scores = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    found = quantiles(scores, 0, _copula.score_tables(Z, np.array([300]), 0.05))
+    for feature, edge in enumerate(edges):
+        exact = gaussian_kde(Z[:, feature], 0.05).integrate_box_1d(-edge, edge)
+        assert np.mean(np.abs(found[:, feature]) < edge) == pytest.approx(exact, abs=1e-3)
 
 
-def test_quantile_tables_do_not_depend_on_blocks(Z, monkeypatch):
-    whole = _copula.quantile_tables(Z, SIZES)
+def test_quantiles_of_one_code_are_narrow(Z):
+    found = quantiles(np.linspace(-6, 6, 50), 2, _copula.score_tables(Z, SIZES))
+    np.testing.assert_allclose(found, np.tile(cells_of(Z)[2], (50, 1)), atol=0.05)
+
+
+def test_quantiles_do_not_depend_on_blocks(Z, monkeypatch):
+    scores = np.linspace(-6, 6, 50)
+    whole = quantiles(scores, 3, _copula.score_tables(Z, SIZES))
     monkeypatch.setattr(_copula, "_GRID_VALUES", 1)
-    np.testing.assert_allclose(_copula.quantile_tables(Z, SIZES), whole, rtol=1e-5)
+    monkeypatch.setattr(_copula, "_CACHE_VALUES", 1)
+    parts = quantiles(scores, 3, _copula.score_tables(Z, SIZES))
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
