@@ -13,10 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from latentgen.networks._denoisers import MLPDenoiser, UNetDenoiser
 from latentgen.networks._diffusion import VariationalDiffusion
 from latentgen.samplers._network_sampler import NetworkSampler
-from latentgen.utils._random import make_generator
 
 # Widths in use with width=None.
 _MLP_WIDTH, _UNET_WIDTH = 384, 32
+# Draws are clipped to so many times the range of the codes.
+_ROOM = 1.5
 # Rows of noise that score_samples chooses from.
 _NOISE_ROWS = 4096
 
@@ -112,8 +113,8 @@ class DiffusionSampler(NetworkSampler):
     code_shape_ : tuple of int or None
         (C, h, w) of the maps that the U-Net sees; None with dense blocks.
     limit_ : ndarray of shape (n_features_in_,)
-        Largest distance of a code from the mean in each feature, in standard deviations. Draws
-        stay within it.
+        1.5 times the largest distance of a code from the mean in each feature, in standard
+        deviations. Draws stay within it.
     device_ : str
         Device in use.
     novelty_ : float
@@ -142,9 +143,10 @@ class DiffusionSampler(NetworkSampler):
     Notes
     -----
     Variational diffusion in continuous time with a linear schedule [1]_. Draws are ancestral,
-    with a correction of second order [3]_ and each estimate of the code clipped to the range of
-    the training codes. Without the correction, 25 steps from 7 to -6 keep 0.78 of the variance
-    of a normal distribution; with it, 1.00 to 1.02.
+    with a correction of second order [3]_. Without the correction, 25 steps from 7 to -6 keep
+    0.78 of the variance of a normal distribution; with it, 1.00 to 1.02. Each estimate of the code
+    is clipped to 1.5 times the range of the training codes: unseen codes leave the range itself
+    (5 % of them with 1300 codes of 64 numbers), and draws clipped to it would lie on its border.
 
     The codes are standardized, and not scaled to [-1, 1] as in [2]_: the extremes of 60 000
     codes lie 4 to 5 standard deviations out, so the noise that is left at ``gamma_min=-6``, the
@@ -261,7 +263,7 @@ class DiffusionSampler(NetworkSampler):
         Z = self._standardize(Z)
         self._train_network(Z, design=design, rng=rng, **how)
         self.code_shape_ = design["code_shape"]
-        self.limit_ = np.maximum(self.limit_, np.abs(Z).max(axis=0))
+        self.limit_ = np.maximum(self.limit_, _ROOM * np.abs(Z).max(axis=0))
 
     def _settle_design(self, n_features, handed):
         """Settle the arguments of the network, or say what is wrong with them.
@@ -313,8 +315,8 @@ class DiffusionSampler(NetworkSampler):
             denoiser = UNetDenoiser(code_shape, **sizes)
         return VariationalDiffusion(denoiser, gamma_min, gamma_max)
 
-    def _draw_standardized(self, n_samples, rng):
-        module, generator = self.net_.module_, make_generator(rng)
+    def _draw_standardized(self, n_samples, generator):
+        module = self.net_.module_
         limit = torch.from_numpy(self.limit_).to(self.device_)
 
         def draw_noise(shape):

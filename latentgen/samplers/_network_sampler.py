@@ -6,11 +6,13 @@ from abc import abstractmethod
 from numbers import Real
 
 import numpy as np
+from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
 from latentgen.base import BaseSampler
 from latentgen.samplers._moments import CONSTANT_WIDTH, feature_scales
 from latentgen.training import NetworkMixin, apply_in_batches
+from latentgen.utils._random import make_generator
 
 # Codes that are drawn or scored at a time.
 _INFERENCE_BATCH = 1024
@@ -37,8 +39,8 @@ class NetworkSampler(NetworkMixin, BaseSampler):
     }
 
     @abstractmethod
-    def _draw_standardized(self, n_samples, rng):
-        """Draw standardized codes."""
+    def _draw_standardized(self, n_samples, generator):
+        """Draw standardized codes; in several calls, so that memory is needed for few."""
 
     @abstractmethod
     def _standardized_log_density(self, Z):
@@ -54,7 +56,12 @@ class NetworkSampler(NetworkMixin, BaseSampler):
         return ((Z - self.mean_) / self.scale_).astype(np.float32)
 
     def _sample(self, n_samples, rng, y=None):
-        return self.mean_ + self.scale_ * self._draw_standardized(n_samples, rng)
+        generator = make_generator(rng)
+        X_new = np.empty((n_samples, len(self.mean_)), dtype=np.float32)
+        for batch in gen_batches(n_samples, _INFERENCE_BATCH):
+            Z = self._draw_standardized(batch.stop - batch.start, generator)
+            X_new[batch] = self.mean_ + self.scale_ * Z
+        return X_new
 
     def _log_density(self, Z):
         # The change of variables of the standardization.

@@ -10,7 +10,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from latentgen.networks._flow import NormalizingFlow
 from latentgen.samplers._network_sampler import NetworkSampler
 from latentgen.utils._optional import import_optional
-from latentgen.utils._random import make_generator
 
 
 class NormalizingFlowSampler(NetworkSampler):
@@ -212,8 +211,8 @@ class NormalizingFlowSampler(NetworkSampler):
             return NormalizingFlow(flows.NSF(**design, passes=2, randperm=True))
         return NormalizingFlow(flows.MAF(**design, randperm=True))
 
-    def _draw_standardized(self, n_samples, rng):
-        noise = make_generator(rng).standard_normal((n_samples, len(self.mean_)))
+    def _draw_standardized(self, n_samples, generator):
+        noise = generator.standard_normal((n_samples, len(self.mean_)))
         noise *= self.temperature
         return self._apply(self.net_.module_.invert, noise, out=np.empty_like(noise))
 
