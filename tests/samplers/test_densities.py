@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from latentgen import (
     ConditionalSampler,
+    DiffusionSampler,
     EnsembleSampler,
     FastHVRTSampler,
     GaussianMixtureSampler,
@@ -181,7 +182,12 @@ def test_density_of_a_flow_in_64_dimensions_is_that_of_its_map():
 
 def test_changed_temperature_leaves_the_density():
     Z, y = make_codes(2)
-    for unfitted in SAMPLERS:
+    small = {"max_epochs": 1, "random_state": 0}
+    networks = [
+        NormalizingFlowSampler(n_transforms=1, hidden_features=(8,), **small),
+        DiffusionSampler(width=8, n_blocks=1, n_steps=3, n_importance=2, **small),
+    ]
+    for unfitted in SAMPLERS + networks:
         if "temperature" in unfitted.get_params():
             sampler = clone(unfitted).fit(Z, y)
             before = sampler.score_samples(Z[:5])

@@ -72,6 +72,16 @@ def test_bound_falls_with_the_steps_to_the_cross_entropy(exact, toy):
     assert bounds[-1] == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.parametrize("d", [1, 2, 64])
+def test_bound_is_exact_in_the_limit_in_any_number_of_dimensions(exact, d):
+    rng, n_steps = np.random.RandomState(0), 800
+    noise = rng.standard_normal((n_steps, 256 // d, d)).astype(np.float32)
+    u = torch.from_numpy(SPREAD * rng.standard_normal((256 // d, d)).astype(np.float32))
+    bound = exact.bound(u, torch.from_numpy(noise)).double().mean().item()
+    # In units of one dimension: what is missing for want of steps, and the decoder of u_0.
+    assert bound / d == pytest.approx(exact_cross_entropy(u).item() / d, abs=0.05)
+
+
 def test_chains_weigh_the_density_of_the_model(exact, toy):
     # The exact denoiser makes every step linear, so that the density of the model is normal.
     n_steps, n_chains = 8, 4000

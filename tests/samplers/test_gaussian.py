@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -64,6 +66,19 @@ def test_partial_fit_is_a_fit_to_all_codes(Z, covariance):
     parts = GaussianSampler(covariance=covariance).fit(Z[:100]).partial_fit(Z[100:])
     np.testing.assert_allclose(parts.mean_, whole.mean_, atol=1e-9)
     np.testing.assert_allclose(parts.factor_, whole.factor_, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_memory_mapped_codes_are_read_in_blocks(order, tmp_path):
+    shape, path = (200_000, 16), tmp_path / "codes.npy"
+    Z = np.lib.format.open_memmap(path, "w+", np.float32, shape, fortran_order=order == "F")
+    Z[:] = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    sampler = GaussianSampler().fit(Z[:100])
+    tracemalloc.start()
+    sampler.partial_fit(Z)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.6 * Z.nbytes
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag", "identity"])
