@@ -88,14 +88,28 @@ class Judged:
         All images that the generator was fitted on, each once; others may be among them.
     own : ndarray of shape (n_real,), default=None
         Which of them a real image itself is, -1 for none.
+    most_compared : int, default=None
+        Most real and most generated images whose nearest training images are searched, evenly
+        spaced ones; None takes all.
     classifier : classifier, default=None
         As for `tstr_score`.
     random_state : int, RandomState instance or None, default=0
         Seed of the classifier.
     """
 
-    def __init__(self, real, generated, train=None, *, own=None, classifier=None, random_state=0):
+    def __init__(
+        self,
+        real,
+        generated,
+        train=None,
+        *,
+        own=None,
+        most_compared=None,
+        classifier=None,
+        random_state=0,
+    ):
         self.real, self.generated, self.train, self.own = real, generated, train, own
+        self.most_compared = most_compared
         self.classifier, self.random_state = classifier, random_state
 
     @property
@@ -111,8 +125,16 @@ class Judged:
     @cached_property
     def neighbors(self):
         """Nearest training images, which more than one measure reads."""
-        parts = self.train.pixels, self.real.pixels, self.generated.pixels
-        return novelty(*parts, test_rows=self.own)
+        real, generated = self._compared(self.real), self._compared(self.generated)
+        own = None if self.own is None else self.own[real]
+        parts = self.train.pixels, self.real.pixels[real], self.generated.pixels[generated]
+        return novelty(*parts, test_rows=own)
+
+    def _compared(self, images):
+        """Rows of images whose nearest training images are searched."""
+        n_images = len(images.X)
+        n_compared = min(n_images, self.most_compared or n_images)
+        return np.arange(n_compared) * n_images // n_compared
 
 
 class Measure(NamedTuple):

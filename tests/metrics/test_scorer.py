@@ -244,6 +244,24 @@ def test_most_near_copies_is_the_limit(limit, is_scored, digits, made):
     assert np.isfinite(score) == is_scored
 
 
+def test_novelty_of_many_images_is_estimated_on_some_of_all_kinds(digits, made, monkeypatch):
+    X = digits[0]
+    compared = []
+
+    def counted(*parts, **options):
+        compared.append([len(part) for part in parts])
+        return novelty(*parts, **options)
+
+    class Half(Copier):
+        def sample(self, n_samples=1, *, y=None, random_state=None):
+            return np.concatenate([X[:50], 1 - X[:50]])
+
+    monkeypatch.setattr("latentgen.metrics._measures.novelty", counted)
+    monkeypatch.setattr("latentgen.metrics._scorer._MOST_COMPARED", 20)
+    scores = made(GenerationScorer)(Half().fit(X[:100]), X[100:])
+    assert compared == [[200, 20, 20]] and scores["near_copies"] == 0.5
+
+
 def test_real_unseen_images_are_not_taken_for_copies(digits, made):
     X = digits[0]
     unseen = Copier().fit(X[100:150])
