@@ -2,10 +2,12 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import math
 from abc import abstractmethod
 from numbers import Real
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 from sklearn.utils._param_validation import Interval
 
@@ -13,9 +15,13 @@ from latentgen.base import BaseSampler
 from latentgen.samplers._moments import CONSTANT_WIDTH, feature_scales
 from latentgen.training import NetworkMixin, apply_in_batches
 from latentgen.utils._random import make_generator
+from latentgen.utils._warnings import warn_user
 
 # Codes that are drawn or scored at a time.
 _INFERENCE_BATCH = 1024
+# Shorter trainings are not judged; and nats per value by which a loss may be worse than that of one
+# normal distribution: with the defaults that were 0.2 at most, from one epoch to the next.
+_STEPS_TO_LEARN, _MARGIN = 200, 1.0
 
 
 class NetworkSampler(NetworkMixin, BaseSampler):
@@ -51,6 +57,26 @@ class NetworkSampler(NetworkMixin, BaseSampler):
         self.mean_ = Z.mean(axis=0, dtype=np.float64)
         # A constant feature keeps a width, as in GaussianSampler.
         self.scale_ = feature_scales(self.mean_, Z.std(axis=0, dtype=np.float64), CONSTANT_WIDTH)
+
+    def _train_network(self, X, y=None, *, go_on=False, **how):
+        super()._train_network(X, y, go_on=go_on, **how)
+        # Codes that come later may lie elsewhere, and a short training has no time.
+        if not go_on and self.net_.clock.n_done >= _STEPS_TO_LEARN:
+            self._warn_if_nothing_is_learned(X.shape[1])
+
+    def _warn_if_nothing_is_learned(self, n_features):
+        """Compare the loss with that of N(0, I), exact for standardized codes."""
+        losses = [row["train_loss"] for row in self.history_]
+        # Several epochs, since those of a diffusion are noisy.
+        loss = np.mean(losses[-math.ceil(len(losses) / 4) :])
+        normal = 0.5 * n_features * (1 + math.log(2 * math.pi))
+        if not loss < normal + _MARGIN * n_features:
+            warn_user(
+                f"{type(self).__name__} has learned nothing: its loss is {loss:.3g} nats, that of "
+                f"one normal distribution would be {normal:.3g}. Lower 'lr' (now "
+                f"{self.net_.lr:g}), or set 'grad_clip', for example to 1.",
+                ConvergenceWarning,
+            )
 
     def _standardize(self, Z):
         return ((Z - self.mean_) / self.scale_).astype(np.float32)

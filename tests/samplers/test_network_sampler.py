@@ -1,12 +1,15 @@
 """What the samplers with a network have in common."""
 
 import copy
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from latentgen.samplers import DiffusionSampler, NormalizingFlowSampler
 
@@ -44,6 +47,20 @@ def line():
     """Codes near a line, which training finds out quickly."""
     rng = np.random.RandomState(0)
     return rng.standard_normal((400, 1)) * [1, 2, 3] + 0.1 * rng.standard_normal((400, 3))
+
+
+def test_a_rate_that_leads_nowhere_earns_a_warning(Z):
+    sampler = clone(FLOW).set_params(lr=100.0, max_epochs=13, batch_size=16)
+    message = r"has learned nothing: .* Lower 'lr' \(now 100\), or set 'grad_clip'"
+    # Draws of such a network may be not finite, and that is refused.
+    with pytest.warns(ConvergenceWarning, match=message), suppress(ValueError):
+        sampler.fit(Z)
+
+
+def test_a_healthy_training_earns_none(unfitted, Z):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        clone(unfitted).set_params(max_epochs=13, batch_size=16).fit(Z)
 
 
 def test_codes_are_standardized_inside(fitted, Z):
