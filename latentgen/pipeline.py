@@ -235,7 +235,15 @@ class LatentGenerativePipeline(Pipeline):
         """Remember ``fit``, since steps may be any objects, or ask the autoencoder."""
         return getattr(self, "_was_fitted", False) or is_known_to_be_fitted(self.steps[0][1])
 
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
+    def sample(
+        self,
+        n_samples=1,
+        *,
+        y=None,
+        random_state=None,
+        return_source=False,
+        return_labels=False,
+    ):
         """Draw new images.
 
         Parameters
@@ -249,11 +257,15 @@ class LatentGenerativePipeline(Pipeline):
             The same integer gives the same images; None gives new ones in every call.
         return_source : bool, default=False
             Whether to return where each image comes from.
+        return_labels : bool, default=False
+            Whether to return the class of each image. Needs a class-conditional sampler.
 
         Returns
         -------
         X_new : ndarray
             Images in the layout, dtype and range of those seen during ``fit``.
+        y_new : ndarray of shape (n_samples,)
+            Only if `return_labels`: the class of each image.
         source : Bunch
             Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the training
             image whose code a draw started from, in the order of all images seen in ``fit`` and
@@ -269,9 +281,10 @@ class LatentGenerativePipeline(Pipeline):
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         arguments = {"y": y, "random_state": random_state}
-        if return_source:
-            codes, source = draw(self.sampler_, n_samples, **arguments, return_source=True)
-            return self._decode(codes), source
+        if return_source or return_labels:
+            arguments |= {"return_source": return_source, "return_labels": return_labels}
+            codes, *more = draw(self.sampler_, n_samples, **arguments)
+            return self._decode(codes), *more
         return self._decode(draw(self.sampler_, n_samples, **arguments))
 
     def iter_sample(self, n_samples, batch_size=512, *, y=None, random_state=None):

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import DataConversionWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import Interval
 
@@ -338,6 +339,45 @@ def test_labels_that_are_optional_may_be_left_out(labeled):
         labeled.sample(y=3)
 
 
+def test_labels_of_draws_are_returned_on_request(labeled):
+    X_new, y_new = labeled.sample(200, random_state=0, return_labels=True)
+    assert_array_equal(np.rint(X_new[:, 0]), y_new)
+    assert_array_equal(X_new, labeled.sample(200, random_state=0))
+    assert set(y_new.tolist()) == {3, 7}
+    assert_array_equal(labeled.sample(y=[7, 3], return_labels=True)[1], [7, 3])
+
+
+def test_labels_of_a_sampler_without_are_refused():
+    sampler = GaussianSampler().fit(np.eye(3))
+    with pytest.raises(ValueError, match="no classes, got return_labels=True"):
+        sampler.sample(3, return_labels=True)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "UInt8", "boolean"])
+def test_nullable_labels_of_pandas_keep_their_type(dtype):
+    pandas = pytest.importorskip("pandas")
+    y = pandas.Series([0, 1] * 20, dtype=dtype)
+    for labels in (y, y.array):
+        sampler = Labeled().fit(np.random.RandomState(0).standard_normal((40, 2)), labels)
+        assert sampler.classes_.dtype == np.dtype(dtype.lower().replace("boolean", "bool"))
+
+
+def test_nullable_labels_that_are_missing_are_refused():
+    pandas = pytest.importorskip("pandas")
+    y = pandas.Series([0, 1, None, 1], dtype="Int64")
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        Labeled().fit(np.eye(4, 2), y)
+
+
+def test_a_column_of_labels_is_taken_by_fit_and_by_sample():
+    y = np.repeat([[3], [7]], 20, axis=0)
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        sampler = Labeled().fit(np.random.RandomState(0).standard_normal((40, 2)), y)
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        X_new = sampler.sample(y=y)
+    assert_array_equal(np.rint(X_new[:, 0]), y[:, 0])
+
+
 def test_labels_stay_with_the_rows_that_are_drawn_again():
     class Careful(Labeled):
         _uses_labels = True
@@ -367,6 +407,32 @@ def test_sources_stay_with_the_rows_that_are_drawn_again():
     X_new, source = sampler.sample(300, random_state=0, return_source=True)
     moved = X_new[:, 0] - sampler.codes_[source.row, 0]
     np.testing.assert_allclose(moved, source.noise, atol=1e-6)
+
+
+def test_sources_spare_the_search_and_change_no_draw():
+    """Also where rows are equal, out of order, or came in a second batch."""
+
+    class FromRows(FromSorted):
+        told = True
+
+        def _sample(self, n_samples, rng):
+            rows = rng.randint(len(self.codes_), size=n_samples)
+            X_new = self.codes_[rows] + self.noise * rng.standard_normal((n_samples, 12))
+            return (X_new, {"row": rows}) if self.told else X_new
+
+        def _fit(self, Z, y, rng):
+            self.codes_ = Z
+
+        def _partial_fit(self, Z, y, rng):
+            self.codes_ = np.concatenate([self.codes_, Z])
+
+    Z = np.random.RandomState(0).standard_normal((200, 12))
+    Z[50:100] = Z[100:150]
+    for min_novelty in (0.3, 0.6):
+        sampler = FromRows(0.7, min_novelty=min_novelty).fit(Z[:120]).partial_fit(Z[120:])
+        told = sampler.sample(500, random_state=0)
+        sampler.told = False
+        assert_array_equal(sampler.sample(500, random_state=0), told)
 
 
 def test_sources_of_a_sampler_without_are_refused(labeled):

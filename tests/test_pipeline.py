@@ -323,6 +323,26 @@ def test_sources_are_of_the_class_asked_for(digits):
     assert_array_equal(y[source.row], source.label)
 
 
+def test_labels_of_images_are_returned_on_request(digits):
+    X, y = digits
+    inner = FastHVRTSampler(partition="fast", random_state=0)
+    pipeline = chain(sampler=ConditionalSampler(inner)).fit(X, y)
+    arguments = {"random_state": 0, "return_labels": True}
+    images, labels = pipeline.sample(40, **arguments)
+    assert_array_equal(images, pipeline.sample(40, random_state=0))
+    _, again, source = pipeline.sample(40, **arguments, return_source=True)
+    assert_array_equal(labels, again)
+    assert_array_equal(labels, y[source.row])
+    assert_array_equal(pipeline.sample(y=[7, 3], return_labels=True)[1], [7, 3])
+
+
+@pytest.mark.parametrize("sampler", [GaussianSampler(), KernelDensity()])
+def test_labels_of_samplers_without_are_refused(sampler, digits):
+    pipeline = chain(sampler=sampler).fit(digits[0])
+    with pytest.raises(ValueError, match="no classes, got return_labels=True"):
+        pipeline.sample(2, return_labels=True)
+
+
 @pytest.mark.parametrize("sampler", [GaussianSampler(), KernelDensity()])
 def test_sources_of_samplers_without_are_refused(sampler, digits):
     pipeline = chain(sampler=sampler).fit(digits[0])

@@ -29,6 +29,7 @@ from latentgen.utils._novelty import (
 )
 from latentgen.utils._random import batch_random_state
 from latentgen.utils._sampling import no_source
+from latentgen.utils._spacing import SpacedIndex
 from latentgen.utils._warnings import warn_user
 
 # Draws that a fit compares: the standard error of a fraction is then 3.5 points at most.
@@ -183,7 +184,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             self._partial_fit(Z, y, rng, **named_in(self._partial_fit, handed))
             self._n_codes_seen += len(Z)
             if self._training_codes is not None:
-                self._compare_with(np.concatenate([self._training_codes, Z]))
+                self._compare_with(Z, self._training_codes, self._code_of_row)
                 self._warn_of_copies()
         return self
 
@@ -215,18 +216,29 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         self.class_prior_ = n_codes / n_codes.sum()
         return y
 
-    def _compare_with(self, Z):
-        """Measure how near draws stay to the training codes, and keep these if need be."""
-        # A sampler that needs no codes holds none, so that its file gives none away. In their own
-        # precision, so that the distance holds from what was passed; equal ones once.
-        self._training_codes = np.unique(Z, axis=0) if self.min_novelty > 0 else None
-        codes = Z if self._training_codes is None else self._training_codes
-        self._neighbors = index = NeighborIndex(codes)
+    def _compare_with(self, Z, earlier=None, code_of_row=None):
+        """Measure how near draws stay to the training codes, and keep these if need be.
+
+        `earlier` are different codes and `code_of_row` the number among them of each row that was
+        seen before `Z`.
+        """
+        codes = Z if earlier is None else np.concatenate([earlier, Z])
+        # A sampler that needs no codes holds none, so that its file gives none away.
+        self._training_codes = self._code_of_row = self._spacings = self._neighbors = None
+        if self.min_novelty == 0:
+            index = NeighborIndex(codes)
+        else:
+            # In their own precision, so that the distance holds from what was passed.
+            codes, numbers = np.unique(codes, axis=0, return_inverse=True)
+            numbers = numbers.reshape(-1)
+            if earlier is not None:
+                numbers = np.append(numbers[code_of_row], numbers[len(earlier) :])
+            self._training_codes, self._code_of_row = codes, numbers
+            self._neighbors = index = SpacedIndex(codes)
+            self._spacings = index.known
         # No seed that the codes themselves may have been made with.
         rng = np.random.RandomState([*b"novelty", len(Z)])
         draws, _, _ = self._draw_codes(_N_COMPARED, None, rng)
-        if self._training_codes is None:
-            self._neighbors = None
         _, ratios = distance_ratios(index, draws)
         vars(self).update(novelty_estimates(ratios, self.min_novelty))
 
@@ -243,7 +255,15 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             return describe_near_copies(name, self.near_copies_)
         return ""
 
-    def sample(self, n_samples=1, *, y=None, random_state=None, return_source=False):
+    def sample(
+        self,
+        n_samples=1,
+        *,
+        y=None,
+        random_state=None,
+        return_source=False,
+        return_labels=False,
+    ):
         """Draw new codes.
 
         Parameters
@@ -259,11 +279,15 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             The same integer gives the same codes; None gives new ones in every call.
         return_source : bool, default=False
             Whether to return where each code comes from.
+        return_labels : bool, default=False
+            Whether to return the class of each code, for class-conditional samplers.
 
         Returns
         -------
         X_new : ndarray of shape (n_samples, latent_dim), dtype float32
             New codes in random order.
+        y_new : ndarray of shape (n_samples,)
+            Only if `return_labels`: the class of each code.
         source : Bunch
             Only if `return_source`: ``row``, ndarray of shape (n_samples,), index of the training
             code that a draw started from, in the order of all codes seen in ``fit`` and
@@ -286,9 +310,12 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        if not hasattr(self, "classes_"):
+            if y is not None:
+                raise ValueError(self._describe_missing_classes(f"{y=!r}"))
+            if return_labels:
+                raise ValueError(self._describe_missing_classes(f"{return_labels=}"))
         if y is not None:
-            if not hasattr(self, "classes_"):
-                raise ValueError(self._describe_missing_classes(y))
             y = as_wanted_labels(y, n_samples, self.classes_)
             n_samples = len(y)
         rng = check_random_state(random_state)
@@ -296,12 +323,14 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
         if return_source and "row" not in source:
             raise no_source(type(self).__name__)
         warn_of_too_near(self, n_near, n_samples)
-        return (X_new, Bunch(**source)) if return_source else X_new
+        labels = [source["label"]] if return_labels else []
+        sources = [Bunch(**source)] if return_source else []
+        return (X_new, *labels, *sources) if labels or sources else X_new
 
-    def _describe_missing_classes(self, y):
+    def _describe_missing_classes(self, got):
         name = type(self).__name__
         way = "Fit it with y" if self._uses_labels else f"Wrap it: ConditionalSampler({name}())"
-        return f"{name} has no classes, got y={y!r}. {way}."
+        return f"{name} has no classes, got {got}. {way}."
 
     def _draw_codes(self, n_samples, y, rng):
         """Draw codes; also give a dict of their sources, and how many are too near.
@@ -318,13 +347,19 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
             return Z, source, 0
         check_min_novelty(self, self._training_codes)
 
+        def are_near(rows):
+            starts = source["row"][rows] if "row" in source else None
+            if starts is not None:
+                # Where there is none, any code will do: it only has to be near to be of use.
+                starts = np.take(self._code_of_row, starts, mode="clip")
+            return self._neighbors.are_nearer(Z[rows], self.min_novelty, starts)
+
         def redraw(rows):
-            Z_new, new = self._draw_once(len(rows), None if y is None else y[rows], rng)
+            Z[rows], new = self._draw_once(len(rows), None if y is None else y[rows], rng)
             for name, values in new.items():
                 source[name][rows] = values
-            return Z_new
 
-        return Z, source, draw_again(Z, self._neighbors, self.min_novelty, redraw)
+        return Z, source, draw_again(are_near, redraw)
 
     def _draw_once(self, n_samples, y, rng):
         drawn = self._sample(n_samples, rng) if y is None else self._sample(n_samples, rng, y)
@@ -384,7 +419,7 @@ class BaseSampler(BaseEstimator, metaclass=ABCMeta):
     def __setstate__(self, state):
         super().__setstate__(state)
         if (codes := getattr(self, "_training_codes", None)) is not None:
-            self._neighbors = NeighborIndex(codes)
+            self._neighbors = SpacedIndex(codes, self._spacings)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -27,10 +27,20 @@ def check_labels(y, Z):
     ValueError
         If there is not one label for each code, or labels are not classes.
     """
+    y = _as_plain(y)
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
     check_consistent_length(Z, y)
     check_classification_targets(y)
     return y
+
+
+def _as_plain(y):
+    """Labels of a nullable type of pandas in the plain one, for scikit-learn makes them floats."""
+    dtypes = np.ravel(getattr(y, "dtypes", getattr(y, "dtype", None)))
+    plain = getattr(dtypes[0], "numpy_dtype", None) if len(dtypes) == 1 else None
+    if plain is None or np.any(np.asarray(y.isna())):
+        return y
+    return y.to_numpy(dtype=plain)
 
 
 def count_labels(y, classes=None, counts=None):
@@ -76,7 +86,7 @@ def as_wanted_labels(y, n_samples, classes):
 
     Parameters
     ----------
-    y : label or array-like
+    y : label or array-like of shape (n_labels,) or (n_labels, 1)
     n_samples : int
         1 or the length of `y`, where that is no label alone.
     classes : ndarray of shape (n_classes,)
@@ -88,6 +98,9 @@ def as_wanted_labels(y, n_samples, classes):
     if np.ndim(y) == 0:
         y = np.full(n_samples, y)
     y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        # As in fit, with the same warning.
+        y = column_or_1d(y, warn=True)
     if y.ndim != 1 or len(y) == 0:
         raise ValueError(
             f"'y' must be a label or an array of shape (n_samples,), got shape {y.shape}."

@@ -104,38 +104,25 @@ def check_min_novelty(sampler, codes):
         )
 
 
-def draw_again(Z, index, min_novelty, redraw):
-    """Replace, in place, draws with a ratio below `min_novelty`, in ten rounds at most.
+def draw_again(are_near, redraw):
+    """Replace draws that are too near, in ten rounds at most.
 
     Parameters
     ----------
-    Z : ndarray of shape (n_samples, n_features)
-    index : NeighborIndex
-        Of different rows, at least 2.
-    min_novelty : float
+    are_near : callable
+        Which of the draws, by indices or a slice, are too near.
     redraw : callable
-        Gives new draws for rows of `Z`.
+        Replaces the draws with these indices.
 
     Returns
     -------
     n_near : int
         How many are still too near; these stay as drawn.
     """
-    near = np.arange(len(Z))
+    near = np.flatnonzero(are_near(slice(None)))
     for _ in range(_MOST_ROUNDS):
-        near = near[_are_nearer(index, Z[near], min_novelty)]
         if not len(near):
-            return 0
-        Z[near] = redraw(near)
-    return int(_are_nearer(index, Z[near], min_novelty).sum())
-
-
-def _are_nearer(index, Z, limit):
-    """Which draws have a distance ratio below `limit`."""
-    distances, rows = index.query(Z, n_neighbors=2)
-    nearest = distances[:, 0]
-    # What is far enough by the distance of its two nearest rows needs no search for a nearer one.
-    gaps = np.subtract(index.X[rows[:, 0]], index.X[rows[:, 1]], dtype=np.float64)
-    near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
-    near[near] = nearest[near] < limit * index.spacings(rows[near, 0])
-    return near
+            break
+        redraw(near)
+        near = near[are_near(near)]
+    return len(near)

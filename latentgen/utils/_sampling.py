@@ -20,7 +20,13 @@ def no_source(name):
     )
 
 
-def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False):
+def _no_classes(name, got):
+    return ValueError(f"{name} has no classes, got {got}. Wrap it: ConditionalSampler({name}()).")
+
+
+def draw(
+    estimator, n_samples, *, y=None, random_state=None, return_source=False, return_labels=False
+):
     """Draw rows from a fitted estimator that has a method ``sample``.
 
     scikit-learn's density estimators differ from latentgen's samplers: they take no labels,
@@ -40,10 +46,14 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
         The same integer gives the same rows.
     return_source : bool, default=False
         Handed on to an estimator whose ``sample`` takes it.
+    return_labels : bool, default=False
+        The same.
 
     Returns
     -------
     X_new : ndarray of shape (n_samples, n_features), dtype float32
+    y_new : ndarray of shape (n_samples,)
+        Only if `return_labels`.
     source : Bunch
         Only if `return_source`.
 
@@ -52,7 +62,7 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
     TypeError
         If the estimator has no method ``sample``.
     ValueError
-        If labels are passed to an estimator that takes none.
+        If labels are passed to, or asked of, an estimator that has none.
     NoSourceError
         If sources are asked of an estimator that has none.
     """
@@ -63,21 +73,21 @@ def draw(estimator, n_samples, *, y=None, random_state=None, return_source=False
             "Use a sampler, for example FastHVRTSampler()."
         )
     parameters = signature(estimator.sample).parameters
-    if return_source:
-        if "return_source" not in parameters:
-            raise no_source(name)
-        X_new, source = estimator.sample(
-            n_samples, y=y, random_state=random_state, return_source=True
-        )
-        return np.asarray(X_new, dtype=np.float32), source
+    if return_source and "return_source" not in parameters:
+        raise no_source(name)
+    if return_labels and "return_labels" not in parameters:
+        raise _no_classes(name, f"{return_labels=}")
+    if return_source or return_labels:
+        wanted = {"return_source": return_source, "return_labels": return_labels}
+        wanted = {name: value for name, value in wanted.items() if value}
+        X_new, *more = estimator.sample(n_samples, y=y, random_state=random_state, **wanted)
+        return np.asarray(X_new, dtype=np.float32), *more
     if "y" in parameters:
         return np.asarray(
             estimator.sample(n_samples, y=y, random_state=random_state), dtype=np.float32
         )
     if y is not None:
-        raise ValueError(
-            f"{name} has no classes, got y={y!r}. Wrap it: ConditionalSampler({name}())."
-        )
+        raise _no_classes(name, f"{y=!r}")
     rng = check_random_state(random_state)
     seed = draw_seed(rng)
     if "random_state" in parameters:

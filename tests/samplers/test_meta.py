@@ -168,7 +168,7 @@ def test_class_that_is_too_small_is_named():
         ({"y": ["ant", "cow"]}, "Unknown label 'cow'"),
         ({"n_samples": 3, "y": ["ant", "bee"]}, "asks for 2 codes, .* got n_samples=3"),
         ({"y": []}, r"shape \(0,\)"),
-        ({"y": [["ant"]]}, r"shape \(1, 1\)"),
+        ({"y": [["ant", "ant"]]}, r"shape \(1, 2\)"),
         ({"n_samples": 0}, "n_samples == 0, must be >= 1"),
     ],
 )
