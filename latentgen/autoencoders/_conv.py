@@ -45,8 +45,10 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         Width of each encoder stage; each halves the sides of the image. None doubles the width
         from 16 (one channel) or 32 until the longer side is at most 8: (16, 32) for 28 x 28,
         (32, 64) for 3 x 32 x 32. At most as many as make the longer side 1: 3 for 8 x 8.
-    loss : {'bce', 'mse'}, default='bce'
-        Reconstruction loss: binary cross-entropy or squared error.
+    loss : {'auto', 'bce', 'mse', 'mae', 'mae_bce'}, default='auto'
+        Reconstruction loss: binary cross-entropy, squared error, absolute error, or the absolute
+        error plus 0.1 times the cross-entropy. ``'auto'`` is ``'mae_bce'`` without a KL term, for
+        sharp images, and ``'bce'`` with one, for the standard bound.
     flip : {'horizontal', 'vertical', 'both'}, default=None
         Mirror each training image with probability 1/2, along one axis or each of both, anew in
         every epoch.
@@ -207,7 +209,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         beta=0.0,
         spatial_latent=False,
         channels=None,
-        loss="bce",
+        loss="auto",
         flip=None,
         max_epochs=20,
         batch_size="auto",

@@ -41,8 +41,10 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
     image_shape : tuple of int, default=None
         (C, H, W). Needed for flat images; left out, they are read as square with one channel where
         their number of pixels allows no three channels.
-    loss : {'bce', 'mse'}, default='bce'
-        Reconstruction loss: binary cross-entropy or squared error.
+    loss : {'auto', 'bce', 'mse', 'mae', 'mae_bce'}, default='auto'
+        Reconstruction loss: binary cross-entropy, squared error, absolute error, or the absolute
+        error plus 0.1 times the cross-entropy. ``'auto'`` is ``'mae_bce'`` without a KL term, for
+        sharp images, and ``'bce'`` with one, for the standard bound.
     flip : {'horizontal', 'vertical', 'both'}, default=None
         Mirror each training image with probability 1/2, along one axis or each of both, anew in
         every epoch.
@@ -167,7 +169,7 @@ class NetworkAutoencoder(ReconstructionAutoencoder):
         trainable=True,
         output="logits",
         image_shape=None,
-        loss="bce",
+        loss="auto",
         flip=None,
         max_epochs=20,
         batch_size="auto",

@@ -42,7 +42,7 @@ class ReconstructionAutoencoder(NetworkMixin, BaseAutoencoder):
 
     _parameter_constraints: dict = {
         "image_shape": ["array-like", None],
-        "loss": [StrOptions({"bce", "mse"})],
+        "loss": [StrOptions({"auto", "bce", "mse", "mae", "mae_bce"})],
         "flip": [StrOptions({"horizontal", "vertical", "both"}), None],
         "lr_schedule": [StrOptions({"one_cycle", "cosine", "constant"})],
         "optimizer": [StrOptions({"adam", "adamw", "sgd"}), callable],

@@ -13,6 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 # The fraction of the gradient that a regularizer has is measured once in so many steps.
 _STEPS_PER_MEASUREMENT = 50
+# Weight of the cross-entropy in 'mae_bce'. The absolute error alone has no gradient left where
+# pixels are wrong and saturated, and leaves images with little ink black.
+_BCE_WEIGHT = 0.1
 # Axes of (B, C, H, W) that an image may be mirrored along.
 _FLIPS = {"horizontal": (3,), "vertical": (2,), "both": (2, 3)}
 
@@ -56,8 +59,10 @@ class ReconstructionModule(nn.Module):
         (C, H, W).
     code_shape : tuple of int
         (latent_dim,) or (channels, h, w).
-    loss : {'bce', 'mse'}
-        Reconstruction loss: binary cross-entropy or squared error, per pixel.
+    loss : {'auto', 'bce', 'mse', 'mae', 'mae_bce'}
+        Reconstruction loss per pixel: binary cross-entropy, squared or absolute error, or the
+        absolute error plus 0.1 times the cross-entropy. ``'auto'`` is ``'bce'`` with a KL term,
+        and ``'mae_bce'`` without.
     beta : float
         Weight of the KL term; 0 where `encode` gives no log-variance.
     flip : {'horizontal', 'vertical', 'both'} or None
@@ -69,9 +74,11 @@ class ReconstructionModule(nn.Module):
     # do not may say so, which saves some microseconds in each call of torch.
     layers_draw = True
 
-    def __init__(self, image_shape, code_shape, *, loss="bce", beta=0.0, flip=None):
+    def __init__(self, image_shape, code_shape, *, loss="auto", beta=0.0, flip=None):
         super().__init__()
         self.image_shape, self.code_shape = tuple(image_shape), tuple(code_shape)
+        if loss == "auto":
+            loss = "bce" if beta > 0 else "mae_bce"
         self.kind, self.beta, self.flip = loss, beta, flip
         self.regularization = None
 
@@ -104,16 +111,23 @@ class ReconstructionModule(nn.Module):
     def reconstruction(self, target, logits, weight=None):
         """Loss of logits per pixel, averaged with weights where they are given."""
         # Without weights in one pass, which takes half the time.
-        reduction = "mean" if weight is None else "none"
-        logits = logits.float()
-        if self.kind == "bce":
-            losses = F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
-        else:
-            losses = F.mse_loss(torch.sigmoid(logits), target, reduction=reduction)
+        losses = self._losses(logits.float(), target, "mean" if weight is None else "none")
         if weight is None:
             return losses
         weight = weight.expand_as(losses)
         return (weight * losses).sum() / weight.sum().clamp(min=1)
+
+    def _losses(self, logits, target, reduction):
+        if self.kind == "bce":
+            return F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
+        pixels = torch.sigmoid(logits)
+        if self.kind == "mse":
+            return F.mse_loss(pixels, target, reduction=reduction)
+        losses = F.l1_loss(pixels, target, reduction=reduction)
+        if self.kind == "mae_bce":
+            entropies = F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
+            losses = losses + _BCE_WEIGHT * entropies
+        return losses
 
     def draw_code(self, code, generator):
         """Draw a code from the posterior if there is one (Kingma and Welling 2014, section 2.4).
