@@ -74,6 +74,10 @@ class NetworkMixin:
     def _prepare_module(self, module, X, y, device, seeds):
         """Attach to the module what only its training needs; `seeds` are a tuple of integers."""
 
+    def _learning_rate(self, module, go_on):
+        """Learning rate for a network, which may go on from the weights of the last training."""
+        return self.lr
+
     def _strip_module(self, module):
         """Take away what only its training needed."""
 

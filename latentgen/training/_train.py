@@ -80,6 +80,7 @@ def train_network(
         device,
         len(X),
         n_epochs or estimator.max_epochs,
+        go_on=go_on,
         seeds=seeds,
         split_seed=split_seed,
         stages=stages,
@@ -115,6 +116,7 @@ def build_net(
     n_samples,
     n_epochs,
     *,
+    go_on,
     seeds,
     split_seed,
     stages,
@@ -144,7 +146,7 @@ def build_net(
     trained_size = n_train if trained_size == -1 else trained_size
     settings = {
         "optimizer": _OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
-        "lr": estimator.lr,
+        "lr": estimator._learning_rate(module, go_on),
         "max_epochs": n_epochs,
         "batch_size": batch_size,
         "iterator_train__shuffle": True,
