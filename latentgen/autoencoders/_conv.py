@@ -17,6 +17,9 @@ from latentgen.networks._conv import ConvAutoencoderNet, code_map_shape, default
 from latentgen.training import apply_in_batches
 from latentgen.utils._warnings import warn_user
 
+# The rate of lr='auto', and the width up to which it is this one.
+_LARGEST_RATE, _NARROW = 0.04, 32
+
 
 class ConvAutoencoder(ReconstructionAutoencoder):
     """Convolutional autoencoder, plain or variational.
@@ -59,10 +62,11 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         epoch has about 50 steps; 16 at least. The last, incomplete batch of an epoch is left
         out; images are shuffled anew in each.
     lr : float or 'auto', default='auto'
-        Learning rate, the highest one where a schedule changes it. ``'auto'`` is 1 divided by the
-        channels of the widest stage, since the best rate of Adam falls with the width of a network
-        (Yang et al. 2021, table 3): 0.03 for 28 x 28, 0.016 for 3 x 32 x 32. Where training goes
-        on, by ``partial_fit`` or `warm_start`, it is a tenth of that.
+        Learning rate, the highest one where a schedule changes it. ``'auto'`` is 0.04 with up to
+        32 channels, and 0.04 * 32 / (channels of the widest stage) with more, since the best rate
+        of Adam falls with the width of a network (Yang et al. 2021, table 3): 0.04 for 28 x 28,
+        0.02 for 3 x 32 x 32. Where training goes on, by ``partial_fit`` or `warm_start`, it is a
+        tenth of that.
     optimizer : {'adam', 'adamw', 'sgd'} or torch optimizer class, default='adam'
         ``'sgd'`` has a Nesterov momentum of 0.9.
     lr_schedule : {'one_cycle', 'cosine', 'constant'}, default='one_cycle'
@@ -330,7 +334,8 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         if self.lr != "auto":
             return self.lr
         # The full rate would forget what was learned from images that are not seen again.
-        return (0.1 if go_on else 1) / max(module.channels)
+        rate = _LARGEST_RATE * min(1, _NARROW / max(module.channels))
+        return 0.1 * rate if go_on else rate
 
     def _settle_design(self, layout):
         """Settle the arguments of the network, or say why they do not fit the images."""
