@@ -45,7 +45,7 @@ splits = [split_with_rare_class(seed) for seed in range(3)]
 generated = []
 for X_train, _, y_train, _ in splits:
     generator = make_latent_pipeline(
-        ConvAutoencoder(latent_dim=16, batch_size=64, lr=0.01, random_state=0),
+        ConvAutoencoder(latent_dim=16, random_state=0),
         ConditionalSampler(FastHVRTSampler(random_state=0)),
     )
     X_more, _ = generator.fit_resample(

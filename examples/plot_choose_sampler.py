@@ -58,7 +58,7 @@ warnings.simplefilter("ignore", NearCopyWarning)  # fit warns of what is wanted 
 scorer = GenerationScorer(features, X_train=X, n_samples=2000, most_near_copies=1)
 folds = ShuffleSplit(2, test_size=0.3, random_state=0)
 with TemporaryDirectory() as cache:
-    autoencoder = lg.ConvAutoencoder(16, batch_size=64, lr=0.01, random_state=0)
+    autoencoder = lg.ConvAutoencoder(16, random_state=0)
     generator = lg.make_latent_pipeline(autoencoder, copier, memory=cache)
     search = GridSearchCV(generator, grid, scoring=scorer, refit=best_of_the_new, cv=folds).fit(X)
     fits = (generator.set_params(sampler=sampler).fit(X) for sampler in samplers.values())

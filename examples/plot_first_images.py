@@ -24,9 +24,9 @@ print(f"{len(X_train)} images of shape {X.shape[1:]}, pixels from {X.min():.0f} 
 # ---
 #
 # The autoencoder learns codes of 16 numbers. One sampler is then fitted to the codes of each
-# digit. With this few images, small batches and large steps save time.
+# digit.
 
-autoencoder = ConvAutoencoder(latent_dim=16, batch_size=64, lr=0.01, random_state=0)
+autoencoder = ConvAutoencoder(latent_dim=16, random_state=0)
 sampler = ConditionalSampler(FastHVRTSampler(min_samples_leaf=5, random_state=0))
 generator = make_latent_pipeline(autoencoder, sampler)
 generator.fit(X_train, y_train)

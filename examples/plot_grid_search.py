@@ -61,7 +61,7 @@ warnings.simplefilter("ignore", NearCopyWarning)  # The search scores copies.
 warnings.filterwarnings("ignore", "The covariance of")  # All candidates draw equally few images.
 with TemporaryDirectory() as cache:
     generator = make_latent_pipeline(
-        ConvAutoencoder(batch_size=64, lr=0.01, random_state=0),
+        ConvAutoencoder(random_state=0),
         ConditionalSampler(FastHVRTSampler(min_samples_leaf=5, random_state=0)),
         memory=cache,
     )

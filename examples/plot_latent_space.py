@@ -28,7 +28,7 @@ from latentgen.metrics import (
 
 X, y = load_digits_images(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
-plain = ConvAutoencoder(32, spatial_latent=True, batch_size=64, lr=0.01, random_state=0)
+plain = ConvAutoencoder(32, spatial_latent=True, random_state=0)
 generator = make_latent_pipeline(plain, LocalGaussianSampler(random_state=0)).fit(X_train)
 
 # %%
