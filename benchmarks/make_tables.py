@@ -67,12 +67,38 @@ def recipe():
             f"{about['n_real']} of the part '{part}', extractor: {about['extractor']}."
         )
         tables.append((f"### {space}", lines, note))
+    tables.insert(0, ("### Defaults of before and now", _before_and_now(rows), ""))
     note = (
         "Draws of `LocalGaussianSampler`; FID in features of a classifier of other images, "
         "coverage in the same, with 5 neighbors; novelty in pixels. Sorted by the FID of samples; "
         f"of several seeds the mean, with the range in brackets. {_setup(rows.iloc[-1])}"
     )
     return "## Recipe of the autoencoder (`recipe.py`)", tables, note
+
+
+def _before_and_now(rows):
+    """Old and new defaults where both were run with the same seeds."""
+    lines = []
+    for (space, epochs), group in rows[rows["epochs"] > 0].groupby(["space", "epochs"], sort=False):
+        rate = 0.02 if space.startswith("cifar10") else 0.04
+        pair = [
+            group[group["setting"] == setting].set_index("seed")
+            for setting in ("one_cycle 0.004 loss=bce", f"one_cycle {rate} loss=mae_bce")
+        ]
+        seeds = pair[0].index.intersection(pair[1].index)
+        if len(seeds):
+            line = {"codes": space, "epochs": epochs, "seeds": len(seeds)}
+            for key, title in (
+                ("fid_reconstructions", "FID of reconstructions"),
+                ("fid_samples", "FID of samples"),
+                ("mse", "MSE"),
+                ("coverage", "coverage"),
+                ("novelty", "novelty"),
+            ):
+                means = (_short(rows.loc[seeds, key].mean()) for rows in pair)
+                line[title] = " to ".join(means)
+            lines.append(line)
+    return sorted(lines, key=lambda line: (line["codes"], line["epochs"]))
 
 
 def throughput():
