@@ -91,6 +91,36 @@ def test_mse_loss_is_the_squared_error_per_pixel(repeated):
     assert_allclose(model.history_[0]["valid_loss"], -model.score(repeated), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "params, kind",
+    [
+        ({"loss": "bce"}, "bce"),
+        ({"loss": "mae"}, "mae"),
+        ({"loss": "mae_bce"}, "mae_bce"),
+        ({}, "mae_bce"),
+        ({"beta": 1e-9}, "bce"),
+    ],
+)
+def test_loss_is_the_one_asked_for(repeated, params, kind):
+    model = conv(validation_fraction=0.25, max_epochs=2, **params).fit(repeated)
+    x, p = (X.astype(np.float64) for X in (repeated, model.reconstruct(repeated)))
+    absolute = np.mean(np.abs(x - p))
+    entropy = -np.mean(x * np.log(p) + (1 - x) * np.log(1 - p))
+    expected = {"bce": entropy, "mae": absolute, "mae_bce": absolute + 0.1 * entropy}[kind]
+    # The posterior of a variational one is drawn from.
+    rtol = 0.05 if "beta" in params else 1e-4
+    assert_allclose(model.history_[-1]["valid_loss"], expected, rtol=rtol)
+
+
+def test_pixels_that_are_wrong_and_saturated_go_on_learning():
+    # Strokes of ink on black, where a network has first learned that all is black.
+    target = torch.ones(1, 1, 2, 2)
+    logits = torch.full((1, 1, 2, 2), -20.0, requires_grad=True)
+    module = conv().fit(np.eye(64, dtype=np.float32)[:20]).net_.module_
+    (gradient,) = torch.autograd.grad(module.reconstruction(target, logits), logits)
+    assert gradient.sum() < -0.09
+
+
 def test_transform_of_a_vae_is_the_mean_without_noise(fitted_vae, digits):
     X, _ = digits
     with torch.no_grad():
@@ -193,6 +223,23 @@ def test_batch_size_auto_gives_small_data_enough_steps(n_images, expected):
 def test_batch_size_leaves_out_an_incomplete_last_batch(digits, batch_size, n_batches):
     model = conv(batch_size=batch_size).fit(digits[0])
     assert len(model.net_.history[0, "batches"]) == n_batches
+
+
+@pytest.mark.parametrize(
+    "channels, expected", [((4,), 0.04), ((8, 32), 0.04), ((8, 64), 0.02), ((64, 8), 0.02)]
+)
+def test_lr_auto_falls_with_the_widest_stage(digits, channels, expected):
+    X = digits[0][:50]
+    assert conv(lr="auto", channels=channels).fit(X).net_.lr == pytest.approx(expected)
+
+
+def test_lr_auto_is_a_tenth_where_training_goes_on(digits):
+    X = digits[0][:50]
+    model = conv(lr="auto", channels=(64,)).fit(X)
+    assert model.partial_fit(X).net_.lr == pytest.approx(0.002)
+    assert model.set_params(warm_start=True).fit(X).net_.lr == pytest.approx(0.002)
+    assert model.set_params(warm_start=False).fit(X).net_.lr == pytest.approx(0.02)
+    assert model.set_params(lr=0.3).partial_fit(X).net_.lr == 0.3
 
 
 def test_lr_reaches_the_optimizer(digits):
@@ -443,6 +490,7 @@ def test_parts_of_a_training_are_judged_together(digits):
         ),
         ({"beta": -1}, "'beta' parameter .* Got -1"),
         ({"loss": "l1"}, "'loss' parameter .* Got 'l1'"),
+        ({"lr": "fast"}, "'lr' parameter .* Got 'fast'"),
         ({"batch_size": 1}, "'batch_size' parameter .* Got 1"),
         ({"optimizer": "lbfgs"}, "'optimizer' parameter .* Got 'lbfgs'"),
         ({"lr_schedule": "step"}, "'lr_schedule' parameter .* Got 'step'"),
