@@ -5,6 +5,7 @@
 import hashlib
 import io
 import json
+import os
 import platform
 import sys
 from collections import OrderedDict
@@ -15,10 +16,9 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from latentgen._version import __version__
-from latentgen.utils._files import atomic_path
+from latentgen.utils._files import atomic_path, check_regular_file, printable
 from latentgen.utils._optional import import_optional
 from latentgen.utils._warnings import warn_user
 
@@ -29,6 +29,11 @@ _RECORDED = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "skops", "safe
 _SEPARATOR = ":"
 # What stands in a network for a tensor: a dict with this key, whose value is the tensor's place.
 _TENSOR = "latentgen.tensor"
+# The part of a skops file that is compressed, and how much it may hold: a damaged or hostile file
+# must be refused before it fills the memory. A model of 1 000 samplers has about 100 000 objects.
+_SCHEMA, _MOST_SCHEMA_BYTES, _MOST_OBJECTS, _MOST_ITEMS = "schema.json", 2**26, 200_000, 5_000_000
+_MOST_META_BYTES, _MOST_SPARSE_BYTES = 2**20, 2**28
+_NAMES_SHOWN = 20
 
 # Trusted beside what skops trusts, latentgen's own estimators and torch's layers: a frozen
 # dataclass of a shape, a number and the name of a dtype.
@@ -55,8 +60,9 @@ def save_model(estimator, path):
     ------
     TypeError
         If `estimator` is not an estimator, or holds something that skops cannot save.
-    FileNotFoundError
-        If the folder of `path` does not exist.
+    OSError
+        If `path` cannot be written: there is no such folder, no room or no permission, or it is
+        a device.
     ImportError
         If skops or safetensors is missing.
 
@@ -73,9 +79,11 @@ def save_model(estimator, path):
 
     Notes
     -----
-    ``memory`` of pipelines is saved as None: a cache belongs to the machine, and a file must not
-    say where pickles are read from. Weights are those of every nested estimator whose state has
-    ``_weights``, a dict of arrays.
+    ``memory`` of pipelines and of all other estimators is saved as None: a cache belongs to the
+    machine, and a file must not say where pickles are read from. Weights are those of every nested
+    estimator whose state has ``_weights``, a dict of arrays.
+
+    An older file at `path` hands on its permissions, and of a symbolic link the target is written.
 
     A `torch.nn.Module`, as a parameter or in a fitted state, is saved as the tree of its
     attributes, with its tensors among the weights: parameters, buffers, what is shared between
@@ -104,6 +112,7 @@ def save_model(estimator, path):
     try:
         structure = _detach(estimator, weights, tensors)
         structure = _with_public_names(skops.dumps(structure))
+        _check_structure(structure)
         if tensors:
             # What a module of the user's holds may go into a file and not come out of it.
             skops.loads(structure, trusted=skops.get_untrusted_types(data=structure))
@@ -155,8 +164,9 @@ def load_model(path, *, trusted=None):
     Raises
     ------
     ValueError
-        If the file is not a model file, is damaged, has an unknown format version or holds types
-        that are not trusted.
+        If the file is not a model file, is damaged, has an unknown format version, holds types
+        that are not trusted, names a folder of pickles, or asks for more memory than its size
+        lets one expect.
     FileNotFoundError
         If there is no such file.
     ImportError
@@ -174,7 +184,8 @@ def load_model(path, *, trusted=None):
     Notes
     -----
     The checksums find damage, not forgery: whoever can write the file can write them too. A
-    forged file can still hold a model that draws rubbish, or needs much memory.
+    forged file can still hold a model that draws rubbish. What it may hold is limited before
+    memory is used for it: 200 000 objects, and arrays that stand in it in full.
 
     Examples
     --------
@@ -196,13 +207,17 @@ def load_model(path, *, trusted=None):
     meta, weights, structure = _read_archive(path)
     trusted = [t if isinstance(t, str) else f"{t.__module__}.{t.__name__}" for t in trusted or ()]
     try:
+        _check_structure(structure)
         unknown = _untrusted_types(skops, structure, trusted)
     except Exception as error:
-        raise ValueError(f"'{path}' cannot be read by skops: {error}") from error
+        raise ValueError(f"'{path}' cannot be read by skops: {printable(error)}") from error
     if unknown:
+        shown, n_more = unknown[:_NAMES_SHOWN], len(unknown) - _NAMES_SHOWN
+        more = f" and {n_more} more" if n_more > 0 else ""
         raise ValueError(
-            f"'{path}' holds types that are not trusted: {', '.join(unknown)}. If you know where "
-            f"the file comes from and what these are, pass load_model(path, trusted={unknown})."
+            f"'{path}' holds types that are not trusted: {printable(', '.join(shown))}{more}. If "
+            "you know where the file comes from and what these are, pass "
+            f"load_model(path, trusted={shown}{more})."
         )
     _warn_other_versions(path, meta["versions"])
     try:
@@ -211,7 +226,7 @@ def load_model(path, *, trusted=None):
     except Exception as error:
         if isinstance(error, Warning):
             raise
-        raise ValueError(f"'{path}' cannot be turned into a model: {error}") from error
+        raise ValueError(f"'{path}' cannot be turned into a model: {printable(error)}") from error
 
 
 def _detach(estimator, weights, tensors):
@@ -300,9 +315,9 @@ def _rebuild(value, change, replace, place="", done=None):
         return replaced
     if isinstance(value, BaseEstimator) or _is_torch(value, "nn.Module"):
         state = rebuild(value.__getstate__().items())
-        if isinstance(value, Pipeline):
-            state["memory"] = None
         if isinstance(value, BaseEstimator):
+            if "memory" in state:
+                state["memory"] = None
             state = change(place, value, state)
         copy = type(value).__new__(type(value))
         copy.__setstate__(state)
@@ -347,7 +362,7 @@ def _with_public_names(structure):
     with ZipFile(io.BytesIO(structure)) as old, ZipFile(public, "w") as new:
         for name in old.namelist():
             data, compression = old.read(name), ZIP_STORED
-            if name == "schema.json":
+            if name == _SCHEMA:
                 data = json.dumps(json.loads(data, object_hook=rename))
                 compression = ZIP_DEFLATED
             new.writestr(name, data, compression)
@@ -430,7 +445,7 @@ def _installed_versions():
 def _warn_other_versions(path, versions):
     here = _installed_versions()
     others = [
-        f"{name} {versions.get(name)} (here {here[name]})"
+        f"{name} {printable(versions.get(name))} (here {here[name]})"
         for name in ("latentgen", "scikit-learn")
         if versions.get(name) != here[name]
     ]
@@ -443,9 +458,13 @@ def _warn_other_versions(path, versions):
 
 def _read_archive(path):
     """Read the members of a model file and check that they are what was written."""
+    check_regular_file(path)
     with open(path, "rb") as file:
         try:
             with ZipFile(file) as archive:
+                _check_sizes(archive, os.fstat(file.fileno()).st_size)
+                if archive.getinfo(_META).file_size > _MOST_META_BYTES:
+                    raise ValueError(f"'{_META}' is too large")
                 meta = json.loads(archive.read(_META))
                 found = meta["format_version"]
                 if found == _FORMAT_VERSION:
@@ -456,8 +475,8 @@ def _read_archive(path):
         except Exception as error:  # zipfile raises nearly anything on a damaged archive.
             state = "is not a model file" if isinstance(error, BadZipFile) else "is damaged"
             raise ValueError(
-                f"'{path}' {state}, or was not written to its end: {error}. Expected a file made "
-                "by latentgen.save_model."
+                f"'{path}' {state}, or was not written to its end: {printable(error)}. Expected a "
+                "file made by latentgen.save_model."
             ) from error
     if found != _FORMAT_VERSION:
         raise ValueError(
@@ -471,3 +490,93 @@ def _read_archive(path):
                 "match. Get the file again from where it was made."
             )
     return meta, members[_WEIGHTS], members[_STRUCTURE]
+
+
+def _check_sizes(archive, n_bytes, compressed=None):
+    """Refuse a zip archive whose members are larger than the archive, before they are read.
+
+    That is what compression does, and members that share their bytes. One member may be
+    `compressed`.
+    """
+    n_stored = 0
+    for member in archive.infolist():
+        if member.filename != compressed:
+            n_stored += member.file_size
+            if member.compress_type != ZIP_STORED:
+                raise ValueError(f"'{member.filename}' is compressed")
+    if n_stored > n_bytes:
+        raise ValueError(f"{n_stored} bytes are said to be in {n_bytes}")
+
+
+def _check_structure(structure):
+    """Refuse skops data that stands for more than is written in it, or for a folder of pickles.
+
+    skops builds an object for each node of a tree in JSON before it knows their types, reads a
+    member for each node that names one, and walks again and again through a node that others
+    refer to by its id. It writes each node in full, so that none needs to stand for another.
+    """
+    with ZipFile(io.BytesIO(structure)) as archive:
+        _check_sizes(archive, len(structure), compressed=_SCHEMA)
+        if archive.getinfo(_SCHEMA).file_size > _MOST_SCHEMA_BYTES:
+            raise ValueError(f"'{_SCHEMA}' is larger than {_MOST_SCHEMA_BYTES} bytes")
+        text = archive.read(_SCHEMA)
+        n_objects, n_items = text.count(b"{"), text.count(b"[") + text.count(b",")
+        if n_objects > _MOST_OBJECTS or n_items > _MOST_ITEMS:
+            raise ValueError(
+                f"it has {n_objects} objects with {n_items} items, at most {_MOST_OBJECTS} with "
+                f"{_MOST_ITEMS} are read"
+            )
+        _check_node(json.loads(text), archive, {}, {}, {})
+
+
+def _check_node(item, archive, forms, shared, owners):
+    """Check a part of the JSON of skops and give a number that stands for its form.
+
+    Parts of one form have the same number; ids and names of members are no part of the form.
+    `forms`, `shared` and `owners` are filled: numbers by form, forms by id, ids by member.
+    """
+
+    def number(form):
+        return forms.setdefault(form, len(forms))
+
+    def check(part):
+        return _check_node(part, archive, forms, shared, owners)
+
+    if isinstance(item, list):
+        return number((list, *map(check, item)))
+    if not isinstance(item, dict):
+        return number((type(item), item))
+    form = number(
+        (dict, *((key, check(part)) for key, part in item.items() if key not in ("__id__", "file")))
+    )
+    loader = item.get("__loader__")
+    if not isinstance(loader, str):
+        return form
+    name, member = item.get("__id__"), item.get("file")
+    # skops takes one for the other.
+    if name and shared.setdefault(name, form) != form:
+        raise ValueError(f"objects of id {name!r} differ")
+    if member is not None:
+        # A node without an id, or of id 0, is read anew each time.
+        if not name or owners.setdefault(member, name) != name:
+            raise ValueError(f"'{member}' is read for more than one object")
+        if loader == "SparseMatrixNode":
+            # The only one that is an archive again.
+            with ZipFile(io.BytesIO(archive.read(member))) as inner:
+                if sum(one.file_size for one in inner.infolist()) > _MOST_SPARSE_BYTES:
+                    raise ValueError(f"'{member}' is larger than {_MOST_SPARSE_BYTES} bytes")
+    if loader == "JsonNode" and isinstance(json.loads(item["content"]), dict | list):
+        raise ValueError("it holds plain JSON where an object is expected")
+    if loader == "DictNode" and not _is_harmless(item["content"].get("memory")):
+        raise ValueError(
+            "it names a 'memory', a folder from which pickles would be read. A model file has "
+            "None there"
+        )
+    return form
+
+
+def _is_harmless(memory):
+    """Whether what is called 'memory' is not text: it is absent, None, a number, a layer."""
+    if memory is None or memory["__loader__"] == "JsonNode":
+        return memory is None or not isinstance(json.loads(memory["content"]), str)
+    return memory["__loader__"] != "NdArrayNode" or memory["__class__"] == "ndarray"

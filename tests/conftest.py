@@ -2,6 +2,11 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -38,3 +43,22 @@ def fitted_conv(digits):
     return (
         clone(CONV).set_params(latent_dim=8, max_epochs=15, lr=0.02, batch_size=16).fit(digits[0])
     )
+
+
+@pytest.fixture
+def without_rights():
+    """An empty folder, in a process without the superuser's right to ignore permissions."""
+    # Not below tmp_path, whose parents are for its owner only.
+    folder = Path(tempfile.mkdtemp())
+    superuser = os.geteuid() == 0
+    nobody = 65534
+    if superuser:
+        os.chown(folder, nobody, nobody)
+        os.seteuid(nobody)
+    try:
+        yield folder
+    finally:
+        if superuser:
+            os.seteuid(0)
+        folder.chmod(0o700)
+        shutil.rmtree(folder)

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import FeatureAgglomeration
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EpochTimer
 from torch import nn
@@ -649,3 +650,193 @@ def test_weights_without_an_estimator_are_refused(autoencoder, file, tmp_path):
     rewrite(file, change)
     with pytest.raises(ValueError, match="no estimator for the weights of"):
         load_model(file)
+
+
+PLAIN = {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": "1"}
+
+
+def make_list(content, number):
+    names = {"__class__": "list", "__module__": "builtins", "__loader__": "ListNode"}
+    return {**names, "content": content, "__id__": number}
+
+
+def put_path(memory):
+    """Make a change that gives text as 'memory' to the innermost estimator that has one."""
+
+    def change(text):
+        schema, found = json.loads(text), []
+
+        def search(item):
+            for key, part in item.items() if isinstance(item, dict) else enumerate(item):
+                if key == "memory":
+                    found.append(item)
+                if isinstance(part, dict | list):
+                    search(part)
+
+        search(schema)
+        found[-1]["memory"] = {**PLAIN, **memory, "__id__": 7}
+        return json.dumps(schema)
+
+    return change
+
+
+@pytest.mark.filterwarnings("ignore:The model holds types")
+@pytest.mark.parametrize(
+    "memory",
+    [
+        {"__loader__": "JsonNode", "content": '"/tmp/cache"'},
+        {"__loader__": "NdArrayNode", "__class__": "str_", "__module__": "numpy"},
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda inner: inner,
+        lambda inner: FeatureUnion([("pca", PCA(1)), ("inner", inner)]),
+        lambda inner: FeatureUnion({("inner", inner)}),
+        lambda inner: ConditionalSampler(LatentGenerativePipeline([("inner", inner)])),
+    ],
+)
+@pytest.mark.parametrize(
+    "inner", [Pipeline([("pca", PCA(1))]), FeatureAgglomeration()], ids=["pipeline", "clustering"]
+)
+def test_file_that_names_a_folder_of_pickles_is_refused(memory, make, inner, file):
+    # Other estimators than pipelines, and pipelines in sets, used to be overlooked.
+    forge(file, make(inner), put_path(memory))
+    with pytest.raises(ValueError, match="it names a 'memory', a folder from which pickles"):
+        load_model(file)
+
+
+def test_state_in_plain_json_is_refused(file):
+    def change(text):
+        schema = json.loads(text)
+        state = schema["content"]
+        schema["content"] = {**PLAIN, "__id__": state["__id__"], "content": '{"memory": "/tmp"}'}
+        return json.dumps(schema)
+
+    forge(file, Pipeline([("pca", PCA(1))]), change)
+    with pytest.raises(ValueError, match="plain JSON where an object is expected"):
+        load_model(file)
+
+
+def test_object_that_stands_for_another_is_refused(file):
+    # By its id, text may come to where a number stands.
+    def change(text):
+        schema = json.loads(text)
+        folder = {**PLAIN, "content": '"/tmp"', "__id__": 7}
+        schema["content"]["content"]["transform_input"] = folder
+        schema["content"]["content"]["memory"] = {**PLAIN, "content": "null", "__id__": 7}
+        return json.dumps(schema)
+
+    forge(file, Pipeline([("pca", PCA(1))]), change)
+    with pytest.raises(ValueError, match="objects of id 7 differ"):
+        load_model(file)
+
+
+@pytest.mark.filterwarnings("ignore:The model holds types")
+@pytest.mark.parametrize("estimator", [Pipeline, FeatureAgglomeration])
+def test_memory_is_saved_as_none(estimator, file):
+    arguments = {"steps": [("pca", PCA(1))]} if estimator is Pipeline else {}
+    save_model(estimator(memory="cache", **arguments), file)
+    assert load_model(file, trusted=["numpy.mean"]).memory is None
+
+
+def test_layer_called_memory_is_no_folder(file):
+    network = torch.nn.ModuleDict({"memory": torch.nn.Linear(2, 2)})
+    assert save_and_load(network, file)["memory"].in_features == 2
+
+
+def test_audit_of_lists_that_share_an_id_is_refused_at_once(file):
+    # Each is walked through twice for every one around it: 2 to the 60.
+    def change(text):
+        node = make_list([PLAIN], 1)
+        for number in range(2, 60):
+            node = make_list([node, make_list([], number - 1)], number)
+        return json.dumps({**node, "protocol": json.loads(text)["protocol"]})
+
+    forge(file, GaussianSampler(), change)
+    with pytest.raises(ValueError, match="objects of id 1 differ"):
+        load_model(file)
+
+
+def test_one_object_in_many_places_is_saved_in_full(file):
+    sampler = GaussianSampler()
+    shared = [np.arange(3), "text", b"bytes", {"key": 1.5}]
+    sampler.shared_ = [shared, shared, {"again": shared}]
+    save_model(sampler, file)
+    loaded = load_model(file).shared_
+    assert loaded[0][1:] == loaded[2]["again"][1:] == shared[1:]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{}," * 200_001, "it has 200002 objects"),
+        ("[]," * 3_000_000, "it has 1 objects with 6000001 items"),
+        (" " * (2**26 + 1), r"'schema\.json' is larger than 67108864 bytes"),
+    ],
+)
+def test_structure_is_refused_before_memory_is_used(text, message, file):
+    forge(
+        file, GaussianSampler(), lambda _: f'{{"content": [{text}' if "{" in text else f"{{[{text}"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_model(file)
+
+
+def test_compressed_members_are_refused_unread(saved):
+    # A file of 52 kB used to take 15 GB.
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(ValueError, match=r"'meta\.json' is compressed"):
+        load_model(saved)
+
+
+def test_array_that_many_objects_read_is_refused(file):
+    model = GaussianSampler().fit(np.random.RandomState(0).rand(9, 2))
+
+    def change(text):
+        schema = json.loads(text)
+        state = schema["content"]["content"]
+        arrays = [node for node in state.values() if "file" in node]
+        state["again"] = {**arrays[0], "__id__": 7}
+        return json.dumps(schema)
+
+    forge(file, model, change)
+    with pytest.raises(ValueError, match=r"\.npy' is read for more than one object"):
+        load_model(file)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither")
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_what_has_no_end_is_refused(kind, file):
+    if kind == "device":
+        file.symlink_to("/dev/zero")
+    else:
+        os.mkfifo(file)
+    with pytest.raises(ValueError, match=r"Expected a regular file, got .* a device or a pipe"):
+        load_model(file)
+
+
+def test_names_in_a_file_do_not_reach_the_terminal_as_they_are(file):
+    state = GaussianSampler()
+    state.hook_ = np.sin
+
+    def change(text):
+        schema = json.loads(text)
+        schema["content"]["content"]["hook_"].update(__module__="os\x1b[2J", __class__="system")
+        return json.dumps(schema)
+
+    forge(file, state, change)
+    with pytest.raises(ValueError, match=r"not trusted: os\\x1b\[2J\.system\.") as caught:
+        load_model(file)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_versions_in_a_file_do_not_reach_the_terminal_as_they_are(saved):
+    rewrite(saved, set_meta(versions={"latentgen": "\x1b]0;title\x07", "scikit-learn": "0"}))
+    with pytest.warns(UserWarning, match=r"made with latentgen \\x1b\]0;title\\x07 \(here"):
+        load_model(saved)
