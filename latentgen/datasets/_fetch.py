@@ -312,19 +312,24 @@ def _read_cifar10_jpeg(path, subset):
 def _cached_cifar10_jpeg(path, subset):
     """Decode the JPEG version once, and keep it in the user's own data home."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    folder = Path("~/latentgen_data/cifar10").expanduser()
-    files = [folder / f"jpeg_{subset}_{digest}_{kind}.npy" for kind in "Xy"]
-    if all(file.is_file() for file in files):
-        return [np.load(file) for file in files]
-    arrays = _read_cifar10_jpeg(path, subset)
+    file = Path("~/latentgen_data/cifar10").expanduser() / f"jpeg_{subset}_{digest}.npz"
+    if file.is_file():
+        try:
+            # The archive has a checksum of each array, which is compared when it is read.
+            with np.load(file) as arrays:
+                return arrays["X"], arrays["y"]
+        except Exception as error:  # NumPy and zipfile raise nearly anything on damaged files.
+            warn_user(
+                f"The decoded images in '{file}' are damaged ({error}), so they are decoded again."
+            )
+    X, y = _read_cifar10_jpeg(path, subset)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file, array in zip(files, arrays, strict=True):
-            with atomic_path(file) as temporary:
-                np.save(temporary, array)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as temporary, temporary.open("wb") as opened:
+            np.savez(opened, X=X, y=y)
     except OSError as error:
         warn_user(f"The decoded images cannot be cached: {error}.")
-    return arrays
+    return X, y
 
 
 @validate_params(
@@ -380,7 +385,7 @@ def fetch_cifar10(*, subset="train", data_home=None, return_X_y=False):
     ``cifar10_jpeg.tar.xz`` has one folder per class under ``train`` and ``test`` and holds images
     that were *re-encoded as JPEG*: its pixels are not exactly those of the original, and numbers
     computed on it are not comparable with published ones to the last digit. It is decoded once and
-    cached as ``.npy`` files in ``~/latentgen_data/cifar10``, because `data_home` may be read-only;
+    cached with a checksum in ``~/latentgen_data/cifar10``, because `data_home` may be read-only;
     its images come in a fixed random order, as those of the original do. The ``python`` version of
     CIFAR-10 is a pickle, which can run any code, and is therefore not read.
 

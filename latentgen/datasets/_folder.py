@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 from sklearn.utils._param_validation import StrOptions, validate_params
 
 from latentgen.datasets._decode import decode_image
-from latentgen.utils._files import atomic_path
+from latentgen.utils._files import atomic_path, check_regular_file
 from latentgen.utils._warnings import warn_user
 
 _EXTENSIONS = frozenset(
@@ -22,27 +22,40 @@ _HEADER_BYTES = 128
 _NAMES_IN_WARNING = 10
 
 
-def _images_below(folder):
-    """Image files in `folder` and below, sorted by path, without hidden files and folders."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in _EXTENSIONS)
-    shown = [
-        path
-        for path in paths
-        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+def _images_in(folder, names):
+    """Image files of some names in `folder`, without hidden ones; links to nothing among them."""
+    paths = (folder / name for name in names if not name.startswith("."))
+    return [
+        path for path in paths if path.suffix.lower() in _EXTENSIONS and not os.path.isdir(path)
     ]
-    return sorted(shown, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _list_images(folder):
+def _images_below(folder, on_error):
+    """Image files in `folder` and below, sorted by path, without hidden files and folders."""
+    found = []
+    for root, folders, names in os.walk(folder, onerror=on_error):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += _images_in(Path(root), names)
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _list_images(folder, errors):
     """Return the image files, their class numbers (None without class folders) and class names."""
+    unread = []
     subfolders = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    by_class = {sub.name: _images_below(sub) for sub in subfolders}
+    by_class = {sub.name: _images_below(sub, unread.append) for sub in subfolders}
+    if unread:
+        named = ", ".join(
+            f"'{error.filename}' ({error.strerror})" for error in unread[:_NAMES_IN_WARNING]
+        )
+        if errors == "raise":
+            raise OSError(
+                f"Cannot read {len(unread)} folders: {named}. Change their permissions, or pass "
+                "errors='warn' to leave them out."
+            )
+        warn_user(f"Left out {len(unread)} folders that cannot be read: {named}.")
     by_class = {name: paths for name, paths in by_class.items() if paths}
-    loose = sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
-    )
+    loose = sorted(_images_in(folder, os.listdir(folder)))
     if not by_class:
         if not loose:
             raise ValueError(
@@ -83,6 +96,7 @@ def _write_images(paths, file, *, mode, image_size, errors):
     shape, kept, bad = None, [], []
     for row, path in enumerate(paths):
         try:
+            check_regular_file(path)
             pixels = decode_image(
                 path, mode=mode, image_size=image_size, needed_by="load_image_folder"
             )
@@ -148,7 +162,8 @@ def load_image_folder(
     mode : {'RGB', 'L'}, default='RGB'
         Three channels, or one channel of luminance (ITU-R 601-2).
     errors : {'raise', 'warn'}, default='raise'
-        What to do with an image that cannot be read: raise, or skip it and name it in a warning.
+        What to do with an image or a class folder that cannot be read: raise, or skip it and name
+        it in a warning.
     memmap_path : str or path-like, default=None
         If given, images are written one by one to this ``.npy`` file, which takes its name only
         when complete and replaces an older one, and come back as a read-only `numpy.memmap`.
@@ -181,7 +196,7 @@ def load_image_folder(
     ValueError
         If there are no images, or if they differ in size and `image_size` is None.
     OSError
-        If an image cannot be read and ``errors='raise'``, or if none can be read.
+        If an image or a folder cannot be read and ``errors='raise'``, or if no image can be read.
     ImportError
         If Pillow is missing.
 
@@ -207,7 +222,7 @@ def load_image_folder(
         len(image_size) == 2 and all(isinstance(s, Integral) and s > 0 for s in image_size)
     ):
         raise ValueError(f"'image_size' must be two positive integers (H, W), got {image_size!r}.")
-    paths, target, target_names = _list_images(folder)
+    paths, target, target_names = _list_images(folder, errors)
     how = {"mode": mode, "image_size": image_size and tuple(image_size), "errors": errors}
     if memmap_path is None:
         file = io.BytesIO()
@@ -215,7 +230,8 @@ def load_image_folder(
         data = np.frombuffer(file.getbuffer(), np.uint8).reshape(shape)
     else:
         with atomic_path(memmap_path) as temporary, temporary.open("wb") as file:
-            file.write(_npy_header((0,)))
+            # The header comes last, so that half a file is not an array.
+            file.write(bytes(_HEADER_BYTES))
             shape, kept = _write_images(paths, file, **how)
             file.seek(0)
             file.write(_npy_header(shape))

@@ -278,6 +278,20 @@ def test_cifar10_jpeg_is_decoded_once(jpeg_home, monkeypatch):
     assert [p.name for p in (jpeg_home / "cifar10").iterdir()] == ["cifar10_jpeg.tar.xz"]
 
 
+@pytest.mark.parametrize("where", [0.2, 0.9])
+def test_cifar10_damaged_cache_is_decoded_again(where, jpeg_home):
+    # One changed pixel used to pass.
+    first = fetch_cifar10(data_home=jpeg_home)
+    (cache,) = (jpeg_home / "user" / "latentgen_data" / "cifar10").iterdir()
+    content = bytearray(cache.read_bytes())
+    content[int(where * len(content))] ^= 1
+    cache.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"decoded images in '.*npz' are damaged"):
+        again = fetch_cifar10(data_home=jpeg_home)
+    assert_array_equal(again.data, first.data)
+    assert_array_equal(fetch_cifar10(data_home=jpeg_home).data, first.data)
+
+
 def test_cifar10_jpeg_cache_follows_the_archive(jpeg_home):
     assert len(fetch_cifar10(subset="test", data_home=jpeg_home).data) == 4
     with tarfile.open(jpeg_home / "cifar10" / "cifar10_jpeg.tar.xz") as archive:

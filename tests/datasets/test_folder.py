@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import os
 import sys
 import warnings
 
@@ -140,6 +141,58 @@ def test_unreadable_images_are_skipped_with_a_warning(damaged, tmp_path, to_file
     assert_array_equal(images.data[:, 0, 0, 0], [30, 40, 10, 20])
     assert_array_equal(images.target, [0, 0, 1, 1])
     assert len(images.filenames) == 4 and seen[0].filename == __file__
+
+
+@pytest.fixture
+def locked(without_rights):
+    """Three classes: one that cannot be read, one with a folder that cannot, and one that can."""
+    for name in ("cats", "dogs/deep", "dogs", "mice"):
+        save(without_rights / name / "a.png", gray(10))
+    folders = [without_rights / "cats", without_rights / "dogs" / "deep"]
+    for folder in folders:
+        folder.chmod(0o000)
+    yield without_rights
+    for folder in folders:
+        folder.chmod(0o700)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_unreadable_folder_is_an_error(locked):
+    # It used to vanish, and its class with it.
+    message = r"Cannot read 2 folders: '.*cats' \(Permission denied\), '.*deep' .*errors='warn'"
+    with pytest.raises(OSError, match=message):
+        load_image_folder(locked)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_unreadable_folder_is_left_out_with_a_warning(locked):
+    with pytest.warns(UserWarning, match=r"Left out 2 folders .*cats.*deep") as seen:
+        images = load_image_folder(locked, errors="warn")
+    assert images.target_names == ["dogs", "mice"] and seen[0].filename == __file__
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes of this kind")
+def test_links_to_nothing_and_pipes_are_unreadable_images(folder):
+    (folder / "cats" / "gone.png").symlink_to(folder / "nowhere.png")
+    os.mkfifo(folder / "dogs" / "pipe.png")
+    with pytest.warns(UserWarning, match=r"Skipped 2 of 6 images.*gone.png.*pipe.png"):
+        load_image_folder(folder, errors="warn")
+
+
+def test_half_a_file_is_not_an_array(folder, tmp_path, monkeypatch):
+    # It used to begin with the header of an empty one.
+    def decode(*args, **kwargs):
+        part = next(tmp_path.glob(".x.npy.*.part"))
+        if part.stat().st_size:
+            with pytest.raises(ValueError, match="pickle"):
+                np.load(part)
+            raise KeyboardInterrupt
+        return np.zeros((3, 100, 100), dtype=np.uint8)
+
+    monkeypatch.setattr(_folder, "decode_image", decode)
+    with pytest.raises(KeyboardInterrupt):
+        load_image_folder(folder, memmap_path=tmp_path / "x.npy")
+    assert list(tmp_path.glob("*x.npy*")) == []
 
 
 def test_only_unreadable_images(tmp_path):
