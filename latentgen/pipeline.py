@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from latentgen.utils._available import has
 from latentgen.utils._class_sizes import missing_per_class
+from latentgen.utils._early_checks import check_before_fit
 from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
 from latentgen.utils._hand_over import HandOver, named_in, what_is_known
 from latentgen.utils._sampling import draw
@@ -148,6 +149,7 @@ class LatentGenerativePipeline(Pipeline):
             none.
         """
         self._validate_steps()
+        check_before_fit(self.steps, X, y)
         with ExitStack() as stack:
             for one in (self, *(step for _, step in self.steps if hasattr(step, "__dict__"))):
                 stack.enter_context(keep_fitted_state_on_error(one))
@@ -226,9 +228,9 @@ class LatentGenerativePipeline(Pipeline):
                 step = clone(step)
                 codes = step.fit_transform(codes, y)
             trained.append((name, step))
-        with keep_fitted_state_on_error(sampler):
+        with keep_fitted_state_on_error(self), keep_fitted_state_on_error(sampler):
             sampler.fit(codes, y, **what_is_known(autoencoder, sampler, codes))
-        self.steps[:-1] = trained
+            self.steps = [*trained, self.steps[-1]]
         return self
 
     def __sklearn_is_fitted__(self):

@@ -10,7 +10,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold, train_test_split
 
 from latentgen import (
     ConditionalSampler,
@@ -31,40 +32,49 @@ from latentgen.cli._console import (
 from latentgen.cli._reading import load_data
 from latentgen.cli._writing import (
     check_channels,
-    check_folder_of,
+    check_folder,
+    check_output,
     check_picture_name,
+    files_in,
     image_writer,
-    save_figure,
     save_grid,
-    save_json,
-    save_results,
+    save_trained,
     use_file_backend,
+    write_figure,
+    write_json,
+    write_results,
 )
 from latentgen.inspection import SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
 from latentgen.metrics._scorer import labels_like
 from latentgen.model_selection import MOST_NEAR_COPIES, best_without_copying
+from latentgen.utils._early_checks import check_before_fit
+from latentgen.utils._files import atomic_path, check_can_write
 from latentgen.utils._images import settle_shape
 
 _IMAGES_SHOWN = 400
 _JUDGE_IMAGES = 5000
+_SWEEP_FILES = ("results.csv", "sweep.png", "model.latentgen")
+# Parameters that take objects, which a command line has none of.
+_OF_OBJECTS = ("callbacks", "regularizers", "steps", "net_params")
 
 
 def fit(args):
     """Fit a generator to images and save it."""
-    check_folder_of(args.output)
+    check_can_write(args.output)
     X, y = load_data(args.data, args.labels, args)
     pipeline = _make_pipeline(args, X, y)
     pipeline.set_params(
         autoencoder__latent_dim=args.latent_dim,
-        autoencoder__verbose=int(sys.stderr.isatty()),
+        # Without a terminal, or with the output closed, nobody sees the bar.
+        autoencoder__verbose=int(sys.stderr is not None and sys.stderr.isatty()),
         **_sampler_params(pipeline, strategy=args.strategy, min_samples_leaf=args.min_samples_leaf),
     )
     classes = "without classes" if y is None else f"of {len(np.unique(y))} classes"
     print(f"Fitting to {len(X)} images of shape {X.shape[1:]}, {classes} ...", flush=True)
     pipeline.fit(X, y)
     last = pipeline["autoencoder"].history_[-1]
-    save_model(pipeline, args.output)
+    save_trained(pipeline, args.output)
     print(
         f"Trained for {last['epoch']} epochs on {pipeline['autoencoder'].device_}, last loss "
         f"{last['train_loss']:.4f} per pixel. Saved to '{args.output}'."
@@ -75,9 +85,10 @@ def sample(args):
     """Draw images from a saved model."""
     if not (args.grid or args.output):
         raise ValueError("nothing to write: pass --grid PICTURE, --output PATH or both.")
-    for path in filter(None, [args.grid, args.output]):
-        check_folder_of(path)
+    if args.output:
+        check_output(args.output)
     if args.grid:
+        check_can_write(args.grid)
         use_file_backend("latentgen sample --grid")
         check_picture_name(args.grid)
     model = _load_generator(args)
@@ -91,8 +102,8 @@ def sample(args):
             if n_shown < _IMAGES_SHOWN:
                 shown.append(batch[: _IMAGES_SHOWN - n_shown])
                 n_shown += len(shown[-1])
-    if args.grid:
-        save_grid(np.concatenate(shown), model.image_shape_, args.grid)
+        if args.grid:
+            save_grid(np.concatenate(shown), model.image_shape_, args.grid)
     written = " and ".join(f"'{path}'" for path in (args.output, args.grid) if path)
     print(f"Drew {args.n_samples} images; wrote {written}.")
 
@@ -100,7 +111,7 @@ def sample(args):
 def evaluate(args):
     """Measure a saved model against real images."""
     if args.json:
-        check_folder_of(args.json)
+        check_can_write(args.json)
     model = _load_generator(args)
     X, y = load_data(args.data, args.labels, args)
     X_train, y_train = None, None
@@ -140,20 +151,23 @@ def evaluate(args):
     if X_train is not None:
         print("Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy.")
     if args.json:
-        save_json(report, args.json)
+        with atomic_path(args.json) as temporary:
+            write_json(report, temporary)
 
 
 def sweep(args):
     """Search parameters by cross-validation and save the best model."""
     use_file_backend("latentgen sweep")
+    output = Path(args.output)
+    check_folder(output, _SWEEP_FILES)
     X, y = load_data(args.data, args.labels, args)
     pipeline = _make_pipeline(args, X, y)
     grid = _parse_grid(args.param, pipeline)
     # Shuffled, because the images of a folder come class by class.
     folds = KFold if y is None else StratifiedKFold
     folds = folds(args.cv, shuffle=True, random_state=args.seed)
-    output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
+    for candidate in ParameterGrid(grid):
+        check_before_fit(clone(pipeline).set_params(**candidate).steps, X, y)
     features, compared = "pixels", "pixels"
     if y is not None:
         X, y, X_judge, y_judge = _set_judge_apart(X, y, args.seed)
@@ -179,18 +193,20 @@ def sweep(args):
     chosen, scores = rows[search.best_index_]
     print(f"\nMeans over the folds, the lowest {heading} first:\n")
     print_table(sorted(rows, key=lambda row: row[1][heading]))
-    save_results(search.cv_results_, output / "results.csv")
-    save_figure(
-        SweepDisplay.from_search(search, metric="neg_frechet_distance"), output / "sweep.png"
-    )
-    if scores["near-copies"] > MOST_NEAR_COPIES:
+    figure = SweepDisplay.from_search(search, metric="neg_frechet_distance")
+    qualifies = scores["near-copies"] <= MOST_NEAR_COPIES
+    with files_in(output, _SWEEP_FILES if qualifies else _SWEEP_FILES[:2]) as files:
+        write_results(search.cv_results_, files[0])
+        write_figure(figure, files[1])
+        if qualifies:
+            save_model(search.best_estimator_, files[2])
+    if not qualifies:
         raise ValueError(
             f"no candidate qualifies, so no model was written: expected at most "
             f"{MOST_NEAR_COPIES:.1%} near-copies, got {scores['near-copies']:.1%} or more. Search "
             "smoother samplers, for example with min_novelty or another strategy. In "
             f"'{output}': results.csv, sweep.png."
         )
-    save_model(search.best_estimator_, output / "model.latentgen")
     print(
         f"\nBest without copying: {chosen}. In '{output}': results.csv, sweep.png, model.latentgen."
     )
@@ -254,7 +270,13 @@ def _sampler_params(pipeline, **params):
 
 def _find_param(pipeline, name):
     """Full name of a parameter from its full name or from the end of it."""
-    known = [full for full in pipeline.get_params() if "__" in full]
+    known = [
+        full
+        for full, value in pipeline.get_params().items()
+        if "__" in full
+        and not isinstance(value, BaseEstimator)
+        and full.rpartition("__")[2] not in _OF_OBJECTS
+    ]
     found = [full for full in known if full == name] or [
         full for full in known if full.endswith(f"__{name}")
     ]
@@ -272,7 +294,10 @@ def _parse_grid(texts, pipeline):
         name, sign, values = text.partition("=")
         if not (name and sign and values):
             raise ValueError(f"expected --param NAME=V1,V2, got '{text}'.")
-        grid[_find_param(pipeline, name)] = [_parse_value(value) for value in values.split(",")]
+        name = _find_param(pipeline, name)
+        if name in grid:
+            raise ValueError(f"--param names '{name}' twice. Give all its values at once.")
+        grid[name] = [_parse_value(value) for value in values.split(",")]
     return grid
 
 

@@ -90,7 +90,7 @@ def _format_entry(report, measure, key):
     if report[key] is None:
         return "-"
     text = format(report[key], measure.format)
-    return f"{text} ± {report[f'{key}_error']:{measure.format}}" if measure.has_error else text
+    return f"{text} +/- {report[f'{key}_error']:{measure.format}}" if measure.has_error else text
 
 
 def print_aligned(lines):

@@ -26,7 +26,13 @@ from latentgen.cli._console import (
     candidate_rows,
     print_table,
 )
-from latentgen.cli._writing import save_figure, save_json, use_file_backend
+from latentgen.cli._writing import (
+    check_folder,
+    files_in,
+    use_file_backend,
+    write_figure,
+    write_json,
+)
 from latentgen.datasets import load_digits_images
 from latentgen.exceptions import NearCopyWarning
 from latentgen.inspection import SampleGridDisplay, SweepDisplay
@@ -39,6 +45,7 @@ GRID = {
     "sampler__sampler__min_samples_leaf": [5, 20],
     "sampler__sampler__strategy": ["epanechnikov", "local_gaussian", "bootstrap_noise"],
 }
+_FILES = ("samples.png", "sweep.png", "report.json", "model.latentgen")
 
 
 def demo(args):
@@ -74,7 +81,7 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     start = time.perf_counter()
     use_file_backend("latentgen demo")
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    check_folder(output, _FILES)
 
     X, y = load_digits_images(return_X_y=True)
     X, y = X[:n_images], y[:n_images]
@@ -183,10 +190,11 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     sweep = SweepDisplay.from_search(
         search, metric=("neg_frechet_distance", "novelty"), group_by="strategy"
     )
-    save_figure(samples, output / "samples.png")
-    save_figure(sweep, output / "sweep.png")
-    save_json(report, output / "report.json")
-    save_model(best, output / "model.latentgen")
+    with files_in(output, _FILES) as (samples_file, sweep_file, report_file, model_file):
+        write_figure(samples, samples_file)
+        write_figure(sweep, sweep_file)
+        write_json(report, report_file)
+        save_model(best, model_file)
     print(
         f"\nDone in {time.perf_counter() - start:.0f} s. In '{output}': samples.png (generated "
         "beside real digits), sweep.png, report.json,\nmodel.latentgen. Next:\n"

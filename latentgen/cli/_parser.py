@@ -4,9 +4,13 @@
 # Only the standard library up here, so that --help answers at once.
 
 import argparse
+import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import NamedTuple
 
@@ -64,22 +68,76 @@ def main(argv=None):
     -------
     code : int
         0 for success, 2 for an error that the user can fix, 130 after Ctrl-C. Anything
-        unexpected is raised, so that the process ends with a traceback and 1.
+        unexpected is raised, so that the process ends with a traceback and 1. SIGTERM raises
+        SystemExit with 143, so that temporary files are removed.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A label that a terminal cannot show must not end a search.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     args = _make_parser().parse_args(argv)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _terminated_in_order():
         warnings.showwarning = _show_each_warning_once()
         try:
             resolve_name(args.function)(args)
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except KeyboardInterrupt:
-            print("\nlatentgen: interrupted", file=sys.stderr)
+            _print_error("\nlatentgen: interrupted")
             return 130
-        except (ValueError, OSError, ImportError) as error:
+        except _ERRORS_OF_THE_USER as error:
             if args.traceback:
                 raise
-            print(f"latentgen {args.command}: error: {_one_line(error)}", file=sys.stderr)
+            _print_error(f"latentgen {args.command}: error: {_one_line(error)}")
+            _forget_output()
+            return 2
+        except RuntimeError as error:
+            if args.traceback or not _is_lack_of_memory(error):
+                raise
+            _print_error(f"latentgen {args.command}: error: {_one_line(error)}")
             return 2
     return 0
+
+
+# Of types and values, of numbers and arrays that are too large, of files, of what is not installed.
+_ERRORS_OF_THE_USER = (TypeError, ValueError, OverflowError, MemoryError, OSError, ImportError)
+
+
+def _is_lack_of_memory(error):
+    """Whether an error is torch's for an array that is too large, which has no class."""
+    return "allocate memory" in str(error) or "out of memory" in str(error)
+
+
+@contextmanager
+def _terminated_in_order():
+    """Make SIGTERM end the process as an exception does, which removes temporary files."""
+
+    def end(number, frame):
+        _print_error("latentgen: terminated")
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread may set a handler, or is interrupted by it.
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_error(text):
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+
+
+def _forget_output():
+    """Give up on output that cannot be written, which Python would try again when it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_each_warning_once():
@@ -93,15 +151,20 @@ def _show_each_warning_once():
         text = _one_line(message)
         if text not in shown:
             shown.add(text)
-            print(f"latentgen: warning: {text}", file=sys.stderr)
+            _print_error(f"latentgen: warning: {text}")
 
     return show
 
 
 def _one_line(error):
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.strerror}: '{error.filename}'"
-    return " ".join(str(error).split()) or type(error).__name__
+    """A message on one line, without what would steer the terminal."""
+    from latentgen.utils._files import printable
+
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+    return printable(text)
 
 
 def _make_parser():

@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from latentgen.cli._datasets import DATASETS
 from latentgen.datasets import load_image_folder
+from latentgen.utils._files import check_regular_file
 
 
 def load_data(source, labels, args):
@@ -40,13 +41,27 @@ def load_data(source, labels, args):
             "expected images of shape (n, H, W), (n, C, H, W) or (n, features), got an array of "
             f"shape {X.shape} in '{source}'."
         )
+    if X.dtype.kind not in "buif":
+        raise ValueError(f"expected images of numbers, got dtype {X.dtype} in '{source}'.")
     if labels:
         y = np.array(_load_array(labels))
     if y is not None and y.shape != X.shape[:1]:
         raise ValueError(
             f"expected one label per image, got labels of shape {y.shape} for {len(X)} images."
         )
-    return X, None if args.unconditional else y
+    if args.unconditional or y is None:
+        return X, None
+    if y.dtype.kind not in "buifU":
+        raise ValueError(
+            f"expected labels of integers or text, got dtype {y.dtype}. Convert them, for example "
+            "with y.astype(str)."
+        )
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise ValueError(
+            f"expected a label for each image, got {np.sum(~np.isfinite(y))} that are not finite. "
+            "Leave these images out."
+        )
+    return X, y
 
 
 def _load_named(dataset, part):
@@ -84,6 +99,7 @@ def _load_folder(folder, args):
 
 def _load_array(path, name=None):
     """The array of a .npy file, or the one of this name in a .npz file, None where it has none."""
+    check_regular_file(path)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if name:

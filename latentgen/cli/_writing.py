@@ -3,24 +3,66 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import csv
+import errno
+import io
 import json
 import math
-from contextlib import contextmanager
+import os
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
+from latentgen import save_model
 from latentgen.inspection import SampleGridDisplay
-from latentgen.utils._files import atomic_path
+from latentgen.utils._files import atomic_path, check_can_write
 from latentgen.utils._images import as_images, to_unit_floats
 from latentgen.utils._optional import import_optional
 
 
-def check_folder_of(path):
-    """Fail before the work, and not after it, if the result cannot be written."""
-    parent = Path(path).parent
-    if not parent.is_dir():
-        raise FileNotFoundError(f"cannot write '{path}': there is no folder '{parent}'.")
+def check_output(path):
+    """Fail before the work if images cannot be written to a .npy file or a folder of this name."""
+    path = Path(path)
+    if path.is_dir():
+        check_can_write(path / "0000.png")
+    elif path.suffix != ".npy" and path.exists():
+        raise FileExistsError(f"'{path}' is a file. Name a folder for PNG files, or a .npy file.")
+    else:
+        check_can_write(path)
+
+
+def check_folder(folder, names):
+    """Make a folder, and fail before the work if files of these names cannot be written there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        check_can_write(folder / name)
+
+
+@contextmanager
+def files_in(folder, names):
+    """Give temporary files that take the place of these together, when all are complete."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(atomic_path(Path(folder) / name)) for name in names]
+
+
+def save_trained(estimator, path):
+    """Save a model; where that fails, save it elsewhere, since its training has taken long."""
+    try:
+        save_model(estimator, path)
+    except OSError as error:
+        elsewhere = Path(tempfile.mkdtemp()) / Path(path).name
+        try:
+            save_model(estimator, elsewhere)
+        except OSError:
+            elsewhere.parent.rmdir()
+            raise error from None
+        raise OSError(
+            f"cannot write '{path}': {error.strerror or error}. The model was saved to "
+            f"'{elsewhere}' instead; move it to where it shall stay."
+        ) from error
 
 
 def use_file_backend(needed_by):
@@ -32,6 +74,7 @@ def check_picture_name(path):
     """Fail before the work, and not after it, if matplotlib does not write such a file."""
     backends = import_optional("matplotlib.backend_bases", extra="plot", needed_by="a picture")
     known = backends.FigureCanvasBase.get_supported_filetypes()
+    known = known.keys() - {"pgf"}  # That needs a TeX system.
     if Path(path).suffix[1:].lower() not in known:
         raise ValueError(
             f"'{path}' is not the name of a picture. Use a suffix such as .png or .pdf."
@@ -47,23 +90,21 @@ def check_channels(image_shape, args):
         )
 
 
-def save_figure(display, path):
+def write_figure(display, file, suffix=".png"):
     """Write the figure of a display."""
-    with atomic_path(path) as temporary:
-        display.figure_.savefig(temporary, dpi=150)
+    display.figure_.savefig(file, dpi=150, format=suffix[1:].lower())
 
 
-def save_json(content, path):
+def write_json(content, file):
     """Write plain values as JSON; what is not finite becomes null."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+    file.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
 
 
-def save_results(results, path):
+def write_results(results, file):
     """Write the candidates of a search as CSV, one row per candidate."""
     keys = [key for key in results if key.startswith(("param_", "mean_", "std_"))]
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.writer(opened)
         writer.writerow(keys)
         writer.writerows(zip(*(results[key] for key in keys), strict=True))
 
@@ -85,37 +126,85 @@ def save_grid(X, image_shape, path):
     display = SampleGridDisplay.from_images(
         X, n_rows=math.ceil(len(X) / n_columns), n_columns=n_columns, image_shape=image_shape
     )
-    save_figure(display, path)
+    with atomic_path(path) as temporary:
+        write_figure(display, temporary, Path(path).suffix)
 
 
 @contextmanager
 def image_writer(path, n_samples, image_shape):
-    """Yield a function that writes a batch of images to a .npy file, a folder or nowhere."""
+    """Yield a function that writes a batch of images to a .npy file, a folder or nowhere.
+
+    What was there before stays until all images are written.
+    """
     if path is None:
         yield lambda batch: None
     elif Path(path).suffix == ".npy":
-        with atomic_path(path) as temporary:
-            yield _NpyWriter(temporary, n_samples)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            yield _NpyWriter(file, n_samples)
     else:
-        Path(path).mkdir(exist_ok=True)
-        yield _PngWriter(Path(path), n_samples, image_shape)
+        with _filled_folder(Path(path)) as temporary:
+            yield _PngWriter(temporary, n_samples, image_shape)
+
+
+@contextmanager
+def _filled_folder(folder):
+    """Give a temporary folder whose files go to `folder` if the block succeeds."""
+    made = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as temporary:
+            yield Path(temporary)
+            for path in sorted(Path(temporary).iterdir()):
+                path.replace(folder / path.name)
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 class _NpyWriter:
     """Fills a .npy file batch by batch, so that memory does not grow with the number of images."""
 
-    def __init__(self, path, n_samples):
-        self.path, self.n_samples, self.done = path, n_samples, 0
-        self.array = None
+    def __init__(self, file, n_samples):
+        self.file, self.n_samples, self.done = file, n_samples, 0
 
     def __call__(self, batch):
-        if self.array is None:
-            shape = (self.n_samples, *batch.shape[1:])
-            self.array = np.lib.format.open_memmap(self.path, "w+", batch.dtype, shape)
-        self.array[self.done : self.done + len(batch)] = batch
+        if self.done == 0:
+            self.header = _npy_header(batch.dtype, (self.n_samples, *batch.shape[1:]))
+            _reserve(self.file, len(self.header) + batch[0].nbytes * self.n_samples)
+            # The header comes last, so that half a file is not an array.
+            self.file.write(bytes(len(self.header)))
+        self.file.write(np.ascontiguousarray(batch).data)
         self.done += len(batch)
         if self.done == self.n_samples:
-            self.array.flush()
+            self.file.seek(0)
+            self.file.write(self.header)
+
+
+def _npy_header(dtype, shape):
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": descr, "fortran_order": False, "shape": shape}
+    )
+    return header.getvalue()
+
+
+def _reserve(file, n_bytes):
+    """Find out now, and not when it is nearly full, that the disk has no room for a file.
+
+    Written memory that is mapped to a file would end the process then, by a signal.
+    """
+    if n_bytes > sys.maxsize:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
+        except OSError as error:
+            # Not every file system can do that; then writing finds out.
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
 
 
 class _PngWriter:
@@ -132,6 +221,5 @@ class _PngWriter:
             batch = np.rint(unit * 255).astype(np.uint8)
         for pixels in batch.reshape(-1, *self.image_shape).transpose(0, 2, 3, 1):
             picture = self.image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-            with atomic_path(self.folder / f"{self.done:0{self.digits}d}.png") as temporary:
-                picture.save(temporary)
+            picture.save(self.folder / f"{self.done:0{self.digits}d}.png")
             self.done += 1

@@ -34,8 +34,12 @@ def resolve_device(device):
         kind = torch.device(device).type
     except RuntimeError as error:
         raise ValueError(f"'device'={device!r} is not a torch device: {error}") from error
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if kind in there and not there[kind]():
+    try:
+        torch.empty(0, device=device)
+        usable = kind != "meta"  # That has shapes and no numbers.
+    except Exception:  # Each kind of device that is not there raises something else.
+        usable = False
+    if not usable:
         raise ValueError(
             f"'device'={device!r} is not available on this machine. Use device='auto' or 'cpu'."
         )

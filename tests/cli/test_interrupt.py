@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
@@ -16,8 +17,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such sig
 FOREVER = ["--epochs", "1000000"]
 
 
-def interrupt(arguments, started, folder, patience=60):
-    """Run a command, send it SIGINT when `started` says so, and give what it left behind."""
+def interrupt(arguments, started, folder, patience=60, number=signal.SIGINT):
+    """Run a command, send it a signal when `started` says so, and give what it left behind."""
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "latentgen", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -30,7 +31,7 @@ def interrupt(arguments, started, folder, patience=60):
     try:
         started(process)
         assert process.poll() is None
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=patience)
     finally:
         process.kill()
@@ -59,10 +60,11 @@ def appeared(folder, pattern):
     return wait
 
 
-def check(code, err, folder, older):
+def check(code, err, folder, older, number=signal.SIGINT):
     # Python itself ends with the signal if it struck an import in C; shells call that 130 too.
-    assert code in (130, -signal.SIGINT)
-    assert "latentgen: interrupted" in err and "Traceback" not in err
+    assert code in (128 + number, -number)
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert f"latentgen: {word}" in err and "Traceback" not in err
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == older
 
 
@@ -73,11 +75,33 @@ def test_fit_keeps_the_older_model(data, tmp_path):
     check(code, err, tmp_path, {"m.latentgen": b"older"})
 
 
-def test_sample_keeps_the_older_images(model, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sample_keeps_the_older_images(number, model, tmp_path):
     (tmp_path / "X.npy").write_bytes(b"older")
-    arguments = ["sample", model, "-n", 10_000_000, "--output", "X.npy"]
-    code, err = interrupt(arguments, appeared(tmp_path, ".X.*.npy"), tmp_path)
-    check(code, err, tmp_path, {"X.npy": b"older"})
+    arguments = ["sample", model, "-n", 1_000_000, "--output", "X.npy"]
+    started = appeared(tmp_path, ".X.npy.*.part")
+    code, err = interrupt(arguments, started, tmp_path, number=number)
+    check(code, err, tmp_path, {"X.npy": b"older"}, number)
+
+
+def test_what_a_killed_sample_leaves_is_not_an_array(model, tmp_path):
+    # It used to be an array of zeros under a name that ends in .npy.
+    arguments = ["sample", model, "-n", 1_000_000, "--output", "X.npy"]
+    interrupt(arguments, appeared(tmp_path, ".X.npy.*.part"), tmp_path, number=signal.SIGKILL)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".X.npy.") and left.suffix == ".part"
+    with pytest.raises((ValueError, EOFError)):
+        np.load(left)
+
+
+def test_sample_keeps_the_older_pictures(model, tmp_path):
+    folder = tmp_path / "png"
+    folder.mkdir()
+    (folder / "0000000.png").write_bytes(b"older")
+    arguments = ["sample", model, "-n", 1_000_000, "--output", "png"]
+    code, err = interrupt(arguments, appeared(folder, ".*.part/*1.png"), tmp_path)
+    check(code, err, folder, {"0000000.png": b"older"})
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_sweep_keeps_the_older_results(data, tmp_path):
