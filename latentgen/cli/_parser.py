@@ -71,31 +71,33 @@ def main(argv=None):
         unexpected is raised, so that the process ends with a traceback and 1. SIGTERM raises
         SystemExit with 143, so that temporary files are removed.
     """
+    with warnings.catch_warnings(), _terminated_in_order():
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            _print_error("\nlatentgen: interrupted")
+            return 130
+
+
+def _run(argv):
+    """Run a command and give its exit code."""
+    warnings.showwarning = _show_each_warning_once()
     for stream in (sys.stdout, sys.stderr):
         # A label that a terminal cannot show must not end a search.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     args = _make_parser().parse_args(argv)
-    with warnings.catch_warnings(), _terminated_in_order():
-        warnings.showwarning = _show_each_warning_once()
-        try:
-            resolve_name(args.function)(args)
-            if sys.stdout is not None:
-                sys.stdout.flush()
-        except KeyboardInterrupt:
-            _print_error("\nlatentgen: interrupted")
-            return 130
-        except _ERRORS_OF_THE_USER as error:
-            if args.traceback:
-                raise
-            _print_error(f"latentgen {args.command}: error: {_one_line(error)}")
-            _forget_output()
-            return 2
-        except RuntimeError as error:
-            if args.traceback or not _is_lack_of_memory(error):
-                raise
-            _print_error(f"latentgen {args.command}: error: {_one_line(error)}")
-            return 2
+    try:
+        resolve_name(args.function)(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (*_ERRORS_OF_THE_USER, RuntimeError) as error:
+        unexpected = isinstance(error, RuntimeError) and not _is_lack_of_memory(error)
+        if args.traceback or unexpected:
+            raise
+        _print_error(f"latentgen {args.command}: error: {_one_line(error)}")
+        _forget_output()
+        return 2
     return 0
 
 

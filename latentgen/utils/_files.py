@@ -28,10 +28,10 @@ def _check_target(path):
                 f"Cannot write '{path}': it is a device or a pipe. Only regular files are written, "
                 "because they are put in place when complete."
             )
-        # The user that the process acts for, where the system tells.
-        effective = os.access in os.supports_effective_ids
-        if not os.access(target, os.W_OK, effective_ids=effective):
-            raise PermissionError(f"Cannot write '{path}': the file is write-protected.")
+        try:
+            os.close(os.open(target, os.O_WRONLY))
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
     return target
 
 

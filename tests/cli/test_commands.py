@@ -2,7 +2,10 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import errno
 import json
+import os
+import re
 import zipfile
 
 import numpy as np
@@ -21,6 +24,7 @@ from latentgen import (
 )
 from latentgen.cli import main
 from latentgen.cli._console import ReportingGridSearch
+from latentgen.cli._writing import files_in, image_writer, save_trained
 from latentgen.metrics import ClassifierFeatures
 
 QUICK = ["--epochs", "1", "--batch-size", "32"]
@@ -62,6 +66,24 @@ def run_fit(data, tmp_path, *arguments):
         ("sweep {data}/both.npz --param leaf=3 -o {tmp}/s", "there is no parameter 'leaf'"),
         ("sweep {data}/both.npz --param random_state=3 -o {tmp}/s", "Give the full name."),
         ("sweep {data}/both.npz --param latent_dim -o {tmp}/s", "expected --param NAME=V1,V2"),
+        (
+            "sweep {data}/both.npz --param latent_dim=4,5 --param autoencoder__latent_dim=6 "
+            "-o {tmp}/s",
+            "--param names 'autoencoder__latent_dim' twice. Give all its values at once.",
+        ),
+        ("sweep {data}/both.npz --param sampler__sampler=1 -o {tmp}/s", "there is no parameter"),
+        ("sweep {data}/both.npz --param callbacks=[1] -o {tmp}/s", "there is no parameter"),
+        ("sweep {data}/both.npz --param strategy=none -o {tmp}/s", "'strategy' parameter"),
+        ("fit {data}/both.npz -o {tmp}/m --device meta", "'device'='meta' is not available"),
+        ("fit {data}/both.npz -o {tmp}/m --latent-dim 99999999999999", "allocate memory"),
+        ("fit {data}/both.npz -o {tmp}/m --seed -1", "'random_state' parameter"),
+        ("fit {data}/both.npz -o /dev/full", "'/dev/full': it is a device or a pipe."),
+        ("fit {data}/both.npz -o {tmp}/m/", "'{tmp}/m/': it is a folder."),
+        ("sample {model} -n 99999999999999999999 --output {tmp}/X.npy", "File too large"),
+        ("sample {model} --output {data}/both.npz", "Name a folder for PNG files, or a .npy file."),
+        ("sample /dev/zero --grid {tmp}/g.png", "got '/dev/zero', which is a device or a pipe"),
+        ("evaluate {model} --data {data}/X.npy -n 999999999999999", "Unable to allocate"),
+        ("demo --output {data}/X.npy", "File exists: '{data}/X.npy'"),
     ],
 )
 def test_error_of_the_user_is_one_line_and_ends_with_2(
@@ -88,6 +110,14 @@ def odd(tmp_path_factory):
     (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
     np.save(folder / "number.npy", np.float32(3))
     np.savez(folder / "other.npz", images=np.zeros((5, 8, 8)))
+    os.mkfifo(folder / "pipe.npy")
+    fields = [("a", "f4"), ("b", "i4")]
+    np.save(folder / "fields.npy", np.zeros((40, 8, 8), dtype=fields))
+    np.save(folder / "dates.npy", np.zeros((40, 8, 8), dtype="datetime64[D]"))
+    digits = np.arange(1797) % 3
+    np.save(folder / "y_fields.npy", np.zeros(1797, dtype=fields))
+    np.save(folder / "y_bytes.npy", digits.astype("S1"))
+    np.save(folder / "y_nan.npy", np.where(digits == 0, np.nan, digits))
     with zipfile.ZipFile(folder / "text.npz", "w") as archive:
         archive.writestr("X", "sun")
     X = np.random.RandomState(0).rand(30, 5, 6, 6).astype(np.float32)
@@ -109,6 +139,12 @@ def odd(tmp_path_factory):
         ("fit {odd}/other.npz -o {tmp}/m", "other.npz' has no array 'X', only images."),
         ("fit {odd}/number.npy -o {tmp}/m", "got an array of shape () in"),
         ("fit digits --labels {odd}/other.npz -o {tmp}/m", "other.npz' is not a .npy file"),
+        ("fit {odd}/pipe.npy -o {tmp}/m", "pipe.npy', which is a device or a pipe."),
+        ("fit {odd}/fields.npy -o {tmp}/m", "expected images of numbers, got dtype [('a',"),
+        ("evaluate {odd}/deep.latentgen --data {odd}/dates.npy", "got dtype datetime64[D] in"),
+        ("fit digits --labels {odd}/y_fields.npy -o {tmp}/m", "labels of integers or text, got"),
+        ("fit digits --labels {odd}/y_bytes.npy -o {tmp}/m", "got dtype |S1. Convert them"),
+        ("fit digits --labels {odd}/y_nan.npy -o {tmp}/m", "got 599 that are not finite"),
         ("sample {odd}/deep.latentgen -n 2 --output {tmp}/png", "images of shape (5, 6, 6)"),
         ("sample {odd}/deep.latentgen -n 2 --grid {tmp}/g.png", "images of shape (5, 6, 6)"),
         ("sample {odd}/codes.latentgen --grid {tmp}/g.png", "a fitted autoencoder, got PCA."),
@@ -316,3 +352,64 @@ def test_sweep_shuffles_images_sorted_by_class(labels, data, tmp_path, monkeypat
     arguments = [str(tmp_path / "sorted.npz"), "--param", "strategy=multivariate_kde", *labels]
     assert main(["sweep", *arguments, *QUICK, "-o", str(tmp_path / "sweep")]) == 0
     assert [set(fold) for fold in folds] == [{0, 1, 2}] * 3
+
+
+def test_pictures_that_are_interrupted_leave_the_old_ones(tmp_path):
+    folder = tmp_path / "png"
+    with pytest.raises(KeyboardInterrupt), image_writer(folder, 2, (1, 8, 8)) as write:
+        write(np.zeros((1, 1, 8, 8)))
+        raise KeyboardInterrupt
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "0000.png").write_text("older")
+    with pytest.raises(KeyboardInterrupt), image_writer(folder, 2, (1, 8, 8)) as write:
+        write(np.zeros((1, 1, 8, 8)))
+        raise KeyboardInterrupt
+    assert [path.read_text() for path in folder.iterdir()] == ["older"]
+
+
+def test_half_an_array_is_not_an_array(tmp_path):
+    # A killed process used to leave an array of zeros under a name that ends in .npy.
+    with image_writer(tmp_path / "X.npy", 2000, (1, 8, 8)) as write:
+        write(np.ones((1000, 1, 8, 8)))
+        (part,) = tmp_path.iterdir()
+        with pytest.raises(ValueError, match="pickle"):
+            np.load(part)
+        write(np.ones((1000, 1, 8, 8)))
+    assert part.suffix == ".part" and np.load(tmp_path / "X.npy").min() == 1
+
+
+def test_a_trained_model_is_saved_elsewhere_when_its_disk_is_full(tmp_path, monkeypatch):
+    def save(estimator, path):
+        if path == tmp_path / "m":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save_model(estimator, path)
+
+    monkeypatch.setattr("latentgen.cli._writing.save_model", save)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(
+        OSError, match=r"left on device. The model was saved to '(.*)' instead"
+    ) as e:
+        save_trained(GaussianSampler(shrinkage=0.5), tmp_path / "m")
+    path = re.search("saved to '(.*)' instead", str(e.value)).group(1)
+    assert load_model(path).shrinkage == 0.5
+
+
+def test_results_that_cannot_all_be_written_leave_the_old_ones(tmp_path):
+    (tmp_path / "a").write_text("older")
+    with pytest.raises(OSError, match="full"), files_in(tmp_path, ["a", "b"]) as (a, _):
+        a.write_text("new")
+        raise OSError("full")
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {"a": "older"}
+
+
+@pytest.mark.parametrize(
+    "command", ["sweep {data}/both.npz --param latent_dim=2 -o", "demo --output"]
+)
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(
+    command, data, without_rights, capsys
+):
+    (without_rights / "out").mkdir(mode=0o555)
+    arguments = command.format(data=data).split()
+    assert main([*arguments, str(without_rights / "out")]) == 2
+    assert "Permission denied: " in capsys.readouterr().err

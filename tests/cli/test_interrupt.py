@@ -9,7 +9,6 @@ import sys
 import time
 from functools import partial
 
-import numpy as np
 import pytest
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
@@ -82,26 +81,6 @@ def test_sample_keeps_the_older_images(number, model, tmp_path):
     started = appeared(tmp_path, ".X.npy.*.part")
     code, err = interrupt(arguments, started, tmp_path, number=number)
     check(code, err, tmp_path, {"X.npy": b"older"}, number)
-
-
-def test_what_a_killed_sample_leaves_is_not_an_array(model, tmp_path):
-    # It used to be an array of zeros under a name that ends in .npy.
-    arguments = ["sample", model, "-n", 1_000_000, "--output", "X.npy"]
-    interrupt(arguments, appeared(tmp_path, ".X.npy.*.part"), tmp_path, number=signal.SIGKILL)
-    (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".X.npy.") and left.suffix == ".part"
-    with pytest.raises((ValueError, EOFError)):
-        np.load(left)
-
-
-def test_sample_keeps_the_older_pictures(model, tmp_path):
-    folder = tmp_path / "png"
-    folder.mkdir()
-    (folder / "0000000.png").write_bytes(b"older")
-    arguments = ["sample", model, "-n", 1_000_000, "--output", "png"]
-    code, err = interrupt(arguments, appeared(folder, ".*.part/*1.png"), tmp_path)
-    check(code, err, folder, {"0000000.png": b"older"})
-    assert len(list(folder.iterdir())) == 1
 
 
 def test_sweep_keeps_the_older_results(data, tmp_path):

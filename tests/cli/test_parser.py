@@ -3,8 +3,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import inspect
+import os
+import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -98,6 +101,55 @@ def test_interrupt_ends_with_130(monkeypatch, capsys):
     monkeypatch.setattr("latentgen.cli._demo.run_demo", interrupt)
     assert main(["demo"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_terminal_is_not_steered_by_what_a_file_says(monkeypatch, capsys):
+    def fail(*args, **kwargs):
+        warnings.warn("\x1b[2Jwarned", stacklevel=1)
+        raise ValueError("\x1b]0;title\x07 failed")
+
+    monkeypatch.setattr("latentgen.cli._demo.run_demo", fail)
+    assert main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert "\x1b" not in error and r"\x1b[2Jwarned" in error and r"\x1b]0;title" in error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such shell")
+@pytest.mark.parametrize(
+    "redirect, code, error",
+    [
+        (">&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+        ("> /dev/full", 2, "error: No space left on device\n"),
+        ("| true", 2, "error: Broken pipe\n"),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line(redirect, code, error):
+    program = (
+        "import sys, time\n"
+        "from latentgen.cli import main, _parser\n"
+        "def command(args):\n"
+        "    time.sleep(0.3)\n"
+        "    print('\\u00e4')\n"
+        "row = _parser.Command('say', 'say it', lambda parser: None, '__main__:command', '')\n"
+        "_parser.COMMANDS.append(row)\n"
+        "sys.exit(main(['say']))"
+    )
+    shell = f'set -o pipefail; PYTHONIOENCODING=ascii "{sys.executable}" -c "$PROGRAM" {redirect}'
+    run = subprocess.run(
+        ["bash", "-c", shell],
+        env={**os.environ, "PROGRAM": program},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == code
+    assert run.stderr == (f"latentgen say: {error}" if error else "")
+
+
+def test_interrupt_while_arguments_are_read_ends_with_130(monkeypatch, capsys):
+    monkeypatch.setattr("latentgen.cli._parser._make_parser", lambda: signal.raise_signal(2))
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "\nlatentgen: interrupted\n"
 
 
 def test_demo_passes_its_options_on(monkeypatch):
