@@ -27,6 +27,7 @@ from latentgen import (
     FastHVRTSampler,
     GaussianSampler,
     LatentGenerativePipeline,
+    NormalizingFlowSampler,
     load_model,
     make_latent_pipeline,
     save_model,
@@ -542,16 +543,41 @@ def test_prior_cannot_take_in_images(with_prior, digits):
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_a_failing_sampler_leaves_the_whole_pipeline(cached, digits, tmp_path):
+def test_a_failing_sampler_leaves_the_whole_pipeline(cached, digits, tmp_path, monkeypatch):
     X, _ = digits
     pipeline = chain(StandardScaler(), memory=str(tmp_path) if cached else None).fit(X)
     images, codes = pipeline.sample(5, random_state=0), pipeline[:-1].transform(X)
-    pipeline.set_params(autoencoder__random_state=7, sampler__shrinkage=2.0)
-    with pytest.raises(ValueError, match="'shrinkage' parameter"):
-        pipeline.fit(X[:50])
+    pipeline.set_params(autoencoder__random_state=7)
+
+    def fail(self, *args, **kwargs):
+        raise ValueError("too few codes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GaussianSampler, "_fit", fail)
+        with pytest.raises(ValueError, match="too few codes"):
+            pipeline.fit(X[:50])
     assert_array_equal(pipeline[:-1].transform(X), codes)
-    pipeline.set_params(sampler__shrinkage=0.0)
     assert_array_equal(pipeline.sample(5, random_state=0), images)
+
+
+@pytest.mark.parametrize(
+    "sampler, y, message",
+    [
+        (GaussianSampler(shrinkage=2.0), None, "'shrinkage' parameter of GaussianSampler"),
+        (ConditionalSampler(FastHVRTSampler("none")), np.arange(200) % 2, "'strategy' parameter"),
+        (EnsembleSampler(GaussianSampler(shrinkage=2.0)), None, "'shrinkage' parameter"),
+        (ConditionalSampler(GaussianSampler()), None, "needs class labels"),
+        (ConditionalSampler(GaussianSampler()), np.r_[np.nan, np.ones(199)], "y contains NaN"),
+        (ConditionalSampler(GaussianSampler()), np.ones(9), "inconsistent numbers of samples"),
+        (NormalizingFlowSampler(checkpoint="nowhere/c.pt"), None, "there is no folder '.*nowhere'"),
+    ],
+)
+def test_what_would_end_the_fit_is_found_before_the_training(sampler, y, message, digits, counted):
+    # A wrong strategy or a missing label used to cost a whole training.
+    pipeline = make_latent_pipeline(counted, sampler)
+    with pytest.raises((ValueError, OSError), match=message):
+        pipeline.fit(digits[0], y)
+    assert CountedAutoencoder.fits == 0
 
 
 # ------------------------------------------------------------------ memory
