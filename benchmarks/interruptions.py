@@ -279,7 +279,7 @@ def call_in_child(call, state):
             time.sleep(WAIT)
         except KeyboardInterrupt:
             return AS_EXPECTED if state() == before else WRONG
-        return FINISHED
+        return WRONG
 
     return work
 
@@ -288,9 +288,12 @@ def command_in_child(arguments, folder):
     def work(ready):
         ready()
         code = run_command(arguments, folder, folder.with_suffix(".log"))
-        if code == 0:
-            ready()
-            time.sleep(WAIT)
+        try:
+            if code == 0:
+                ready()
+                time.sleep(WAIT)
+                return WRONG
+        except KeyboardInterrupt:
             return FINISHED
         return code
 
@@ -320,10 +323,9 @@ def run_and_signal(work, moment, number):
         done = wait_for(read, moment)
         os.kill(process, signal.SIGKILL if done else number)
         code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        if done or (not done and select.select([read], [], [], 0)[0] and os.read(read, 1)):
-            # It had ended when the signal came; one that goes on after it waits, and says so.
-            return None if code != FINISHED else WRONG
-        return code
+        # It may have ended when the signal came; one that goes on after it waits, and is wrong.
+        ended = done or code == FINISHED or (wait_for(read, 0) and code != WRONG)
+        return None if ended else code
 
 
 def interrupt_call(prepare, n, rng):

@@ -154,12 +154,31 @@ def _filled_folder(folder):
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".", suffix=".part") as temporary:
             yield Path(temporary)
-            for path in sorted(Path(temporary).iterdir()):
-                path.replace(folder / path.name)
+            _move_all(Path(temporary), folder)
     except BaseException:
         if made:
             with suppress(OSError):
                 folder.rmdir()
+        raise
+
+
+def _move_all(source, folder):
+    """Move all files to a folder, or none of them."""
+    moved, names = [], sorted(path.name for path in source.iterdir())
+    older = source / "older"
+    older.mkdir()
+    try:
+        for name in names:
+            moved.append(name)
+            if (folder / name).exists():
+                (folder / name).replace(older / name)
+            (source / name).replace(folder / name)
+    except BaseException:
+        for name in moved:
+            if not (source / name).exists():
+                (folder / name).replace(source / name)
+            if (older / name).exists():
+                (older / name).replace(folder / name)
         raise
 
 

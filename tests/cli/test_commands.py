@@ -368,6 +368,19 @@ def test_pictures_that_are_interrupted_leave_the_old_ones(tmp_path):
     assert [path.read_text() for path in folder.iterdir()] == ["older"]
 
 
+def test_pictures_that_cannot_all_be_put_in_place_leave_the_old_ones(tmp_path, monkeypatch):
+    def replace(path, target):
+        if path.name == "0001.png" and path.parent != tmp_path:
+            raise KeyboardInterrupt
+        os.replace(path, target)
+
+    (tmp_path / "0000.png").write_text("older")
+    monkeypatch.setattr(type(tmp_path), "replace", replace)
+    with pytest.raises(KeyboardInterrupt), image_writer(tmp_path, 2, (1, 8, 8)) as write:
+        write(np.zeros((2, 1, 8, 8)))
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["older"]
+
+
 def test_half_an_array_is_not_an_array(tmp_path):
     # A killed process used to leave an array of zeros under a name that ends in .npy.
     with image_writer(tmp_path / "X.npy", 2000, (1, 8, 8)) as write:
