@@ -112,7 +112,7 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
         pipeline = make_latent_pipeline(
             # Settings for small images: many small steps, large enough to learn from each.
             ConvAutoencoder(
-                channels=(32,), max_epochs=max_epochs, batch_size=64, lr=0.01, random_state=seed
+                channels=(32,), max_epochs=max_epochs, batch_size=64, random_state=seed
             ),
             ConditionalSampler(FastHVRTSampler(random_state=seed)),
             memory=cache,
