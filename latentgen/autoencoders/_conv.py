@@ -166,10 +166,11 @@ class ConvAutoencoder(ReconstructionAutoencoder):
     Notes
     -----
     One image with D pixels costs ``(R + beta * KL) / D``. R is the reconstruction term *summed*
-    over pixels: the cross-entropy in nats, or the squared error, which is the negative
-    log-likelihood of a normal distribution with variance 1/2 up to a constant. KL is summed over
-    the code, in nats. So ``beta=1`` is the exact bound; the division by D only keeps `lr`
-    independent of the image size. Programs that *average* R over pixels and sum the KL use, in
+    over pixels: the cross-entropy in nats, or the squared or absolute error, which are, up to a
+    constant, the negative log-likelihoods of a normal distribution with variance 1/2 and of a
+    Laplace distribution with scale 1. KL is summed over the code, in nats. So ``beta=1`` is the
+    exact bound, except with ``'mae_bce'``, which is no log-likelihood; the division by D only keeps
+    `lr` independent of the image size. Programs that *average* R over pixels and sum the KL use, in
     these terms, ``beta = D * their beta``: their ``beta=1`` is ``beta=784`` on 28 x 28 images.
 
     ``fit`` ends with a `ConvergenceWarning` if, after 200 steps or more, the codes have collapsed
