@@ -263,11 +263,12 @@ class FastHVRTSampler(BaseSampler):
 
     def _fit(self, Z, y, rng):
         _kernel_of(self.strategy).check_bandwidth(self.bandwidth)
-        self.mean_ = Z.mean(axis=0, dtype=np.float64)
-        self.scale_ = feature_scales(self.mean_, Z.std(axis=0, dtype=np.float64))
         self._fitted_strategy, self._fitted_partition = self.strategy, self.partition
         self._origin = find_origin(Z)
         codes = move_to(Z, self._origin)
+        self.mean_ = Z.mean(axis=0, dtype=np.float64)
+        # Of float32 codes near zero, whose sums in float64 make no error: constants have 0.
+        self.scale_ = feature_scales(self.mean_, codes.std(axis=0, dtype=np.float64))
         self._partition_arrays, ids = self._make_partition().fit(codes, self.scale_, rng)
         self._adopt(codes, ids, np.arange(len(Z)))
 

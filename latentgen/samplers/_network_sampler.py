@@ -56,7 +56,8 @@ class NetworkSampler(NetworkMixin, BaseSampler):
         """Settle mean and scale of the codes."""
         self.mean_ = Z.mean(axis=0, dtype=np.float64)
         # A constant feature keeps a width, as in GaussianSampler.
-        self.scale_ = feature_scales(self.mean_, Z.std(axis=0, dtype=np.float64), CONSTANT_WIDTH)
+        # From the mean, so that the sums of a constant feature make hardly any error.
+        self.scale_ = feature_scales(self.mean_, (Z - self.mean_).std(axis=0), CONSTANT_WIDTH)
 
     def _train_network(self, X, y=None, *, go_on=False, **how):
         super()._train_network(X, y, go_on=go_on, **how)

@@ -320,6 +320,14 @@ def test_unusual_codes(strategy, codes):
     assert np.all(np.abs(X_new - codes.mean(axis=0)) < 3 * reach)
 
 
+def test_constant_features_have_the_least_scale_of_the_others():
+    """The rounding error of a standard deviation was once taken for that."""
+    Z = np.random.RandomState(0).standard_normal((1000, 4)) * [1, 0, 2, 0] + [0, 0.1, 0, 1e5 + 0.1]
+    sampler = FastHVRTSampler(random_state=0).fit(Z)
+    np.testing.assert_allclose(sampler.scale_[[1, 3]], Z[:, 0].std(), rtol=1e-6)
+    assert np.isfinite(sampler.score_samples(Z)).all()
+
+
 def test_fitted_sampler_holds_its_codes_once_and_in_float32():
     Z = np.random.RandomState(0).standard_normal((2000, 50))
     size = len(pickle.dumps(FastHVRTSampler(random_state=0).fit(Z)))

@@ -304,6 +304,15 @@ def test_constant_features_stay_constant(unfitted):
     assert X_new[:, 0].std() > 0.3
 
 
+def test_constant_features_far_from_zero_do_not_set_the_scale(unfitted):
+    """The rounding error of a standard deviation was once taken for the least of all."""
+    codes = np.random.RandomState(0).standard_normal((1000, 3))
+    codes[:, 1] = 0.1
+    std = codes.std(axis=0)
+    std[1] = 1e-4 * min(std[0], std[2])
+    np.testing.assert_allclose(clone(unfitted).fit(codes).scale_, std)
+
+
 def test_all_codes_equal(unfitted):
     X_new = clone(unfitted).fit(np.full((10, 2), 3.0)).sample(5, random_state=0)
     np.testing.assert_allclose(X_new, 3, atol=1e-3)
