@@ -212,6 +212,9 @@ class FIDScorer(_FeatureScorer):
     An estimator with ``classes_`` is asked for the classes of the real images, in the same
     proportions, if labels are at hand; any other draws its own mixture.
 
+    If every candidate of a search gets NaN, scikit-learn takes the first one: no candidate
+    qualifies if ``best_score_`` is NaN.
+
     A copier of its training images has the best distance of all. A scorer is not told what the
     estimator was fitted on, and need not know: a generated image is a near-copy if it is near any
     image of `X_train`, near in units of the distance of a judged image to the nearest *other* image

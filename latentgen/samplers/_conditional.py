@@ -68,9 +68,9 @@ class ConditionalSampler(BaseSampler):
         Sampler that is cloned for each class; None means ``FastHVRTSampler()``. A
         ``random_state`` that is set gives each class its own seed derived from it.
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, divided by the distance of that code to
-        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
-        warned of. Above 0 the sampler keeps the training codes.
+        Least distance of draws from the nearest training code, divided by the distance of that code
+        to its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted
+        and warned of. Above 0 the sampler keeps the training codes.
     n_jobs : int, default=None
         Number of classes fitted at the same time by ``fit``, see the scikit-learn glossary.
 

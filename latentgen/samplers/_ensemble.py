@@ -51,9 +51,9 @@ class EnsembleSampler(BaseSampler):
     n_estimators : int, default=5
         Number of members.
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, divided by the distance of that code to
-        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
-        warned of. Above 0 the sampler keeps the training codes.
+        Least distance of draws from the nearest training code, divided by the distance of that code
+        to its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted
+        and warned of. Above 0 the sampler keeps the training codes.
     n_jobs : int, default=None
         Number of members fitted at the same time, see the scikit-learn glossary.
     random_state : int, RandomState instance or None, default=None

@@ -37,9 +37,9 @@ class GaussianSampler(BaseSampler):
         The standard deviation of the noise of draws is multiplied by it; 0 gives draws without
         noise. ``score_samples`` is that of temperature 1.
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, divided by the distance of that code to
-        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
-        warned of. Above 0 the sampler keeps the training codes.
+        Least distance of draws from the nearest training code, divided by the distance of that code
+        to its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted
+        and warned of. Above 0 the sampler keeps the training codes.
 
     Attributes
     ----------

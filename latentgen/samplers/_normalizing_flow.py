@@ -62,9 +62,9 @@ class NormalizingFlowSampler(NetworkSampler):
         Standard deviation of the noise that is mapped back to codes; ``score_samples`` is that
         of temperature 1.
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, divided by the distance of that code to
-        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
-        warned of. Above 0 the sampler keeps the training codes.
+        Least distance of draws from the nearest training code, divided by the distance of that code
+        to its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted
+        and warned of. Above 0 the sampler keeps the training codes.
     random_state : int, RandomState instance or None, default=None
         Seed of weights, permutations and shuffling. None draws it from NumPy's global generator,
         as in scikit-learn; no other global generator is used or changed.

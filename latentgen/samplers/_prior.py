@@ -27,9 +27,9 @@ class PriorSampler(BaseSampler):
     Parameters
     ----------
     min_novelty : float, default=0.0
-        Least distance of draws from every training code, divided by the distance of that code to
-        its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted and
-        warned of. Above 0 the sampler keeps the training codes.
+        Least distance of draws from the nearest training code, divided by the distance of that code
+        to its own nearest neighbor. Nearer draws are drawn again; what stays too near is counted
+        and warned of. Above 0 the sampler keeps the training codes.
 
     Attributes
     ----------
