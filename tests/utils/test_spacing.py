@@ -85,7 +85,6 @@ def test_start_spares_the_search(monkeypatch):
     X = 100 * np.eye(20)
     index = SpacedIndex(X)
     monkeypatch.setattr(index, "query", None)
-    monkeypatch.setattr(_spacing, "gen_batches", lambda n, size: [slice(0, n)])
     monkeypatch.setattr(index, "_are_in_reach", None)
     near = index.are_nearer(X + 1, 0.3, np.arange(20))
     assert near.all()
