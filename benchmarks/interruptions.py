@@ -148,7 +148,7 @@ def search(folder):
     X, y = digits()
     grid = {"sampler__sampler__min_samples_leaf": [5, 20]}
     pipeline = _pipeline(memory=str(folder / "cache"))
-    scorer = GenerationScorer(X_train=X, random_state=0)
+    scorer = GenerationScorer("pixels", X_train=X, random_state=0)
     model = GridSearchCV(pipeline, grid, scoring=scorer, refit="neg_frechet_distance", cv=2)
     model.fit(X, y)
     pipeline.set_params(autoencoder__max_epochs=3)
