@@ -112,19 +112,33 @@ def _is_lack_of_memory(error):
 
 @contextmanager
 def _terminated_in_order():
-    """Make SIGTERM end the process as an exception does, which removes temporary files."""
+    """Make SIGTERM end the process as an exception does, which removes temporary files.
+
+    Python prints and forgets an exception in a finalizer or in a callback of a weak reference. If a
+    signal strikes there, it is sent once more.
+    """
 
     def end(number, frame):
         _print_error("latentgen: terminated")
         raise SystemExit(128 + number)
 
+    def send_again(unraisable):
+        if isinstance(unraisable.exc_value, KeyboardInterrupt | SystemExit):
+            interrupted = isinstance(unraisable.exc_value, KeyboardInterrupt)
+            number = signal.SIGINT if interrupted else signal.SIGTERM
+            threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+        else:
+            hook_before(unraisable)
+
     if threading.current_thread() is not threading.main_thread():
         yield  # Only the main thread may set a handler, or is interrupted by it.
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before, hook_before = signal.signal(signal.SIGTERM, end), sys.unraisablehook
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = hook_before
         signal.signal(signal.SIGTERM, before)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -144,6 +145,22 @@ def test_output_that_cannot_be_written_is_one_line(redirect, code, error):
     )
     assert run.returncode == code
     assert run.stderr == (f"latentgen say: {error}" if error else "")
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_that_python_would_forget_is_not_lost(monkeypatch, number, code):
+    class Struck:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    def command(args):
+        Struck()
+        time.sleep(5)
+
+    monkeypatch.setattr("latentgen.cli._parser.resolve_name", lambda name: command)
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(main(["demo"]))
+    assert ended.value.code == code
 
 
 def test_interrupt_while_arguments_are_read_ends_with_130(monkeypatch, capsys):
