@@ -4,6 +4,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from sklearn.datasets import load_digits
 
 # The networks in the tests are so small that a second thread only costs time.
 torch.set_num_threads(1)
+# What a shell without job control starts in the background ignores Ctrl-C, and so do its children.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _read_only(*arrays):

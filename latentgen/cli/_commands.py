@@ -76,8 +76,8 @@ def fit(args):
     last = pipeline["autoencoder"].history_[-1]
     save_trained(pipeline, args.output)
     print(
-        f"Trained for {last['epoch']} epochs on {pipeline['autoencoder'].device_}, last loss "
-        f"{last['train_loss']:.4f} per pixel. Saved to '{args.output}'."
+        f"Trained for {last['epoch']} epochs on {pipeline['autoencoder'].device_}, last squared "
+        f"error {last['train_mse']:.4f} per pixel. Saved to '{args.output}'."
     )
 
 
