@@ -97,7 +97,9 @@ def sample_against_decoder(device, n_images, repeats):
 
 def fit_against_loop(device, n_images, repeats):
     X = make_images(n_images)
-    autoencoder = ConvAutoencoder(64, max_epochs=1, batch_size=128, device=device, random_state=0)
+    autoencoder = ConvAutoencoder(
+        64, loss="bce", lr=0.004, max_epochs=1, batch_size=128, device=device, random_state=0
+    )
     flat = torch.from_numpy(X.reshape(n_images, -1))
     untrained = autoencoder.fit(X[:256]).net_.module_
     batch_size = autoencoder.batch_size
