@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from latentgen.autoencoders._prior import NormalPrior
 from latentgen.autoencoders._reconstruction import ReconstructionAutoencoder
 from latentgen.networks._conv import ConvAutoencoderNet, code_map_shape, default_channels
+from latentgen.networks._reconstruction import unit_images
 from latentgen.training import apply_in_batches
 from latentgen.utils._warnings import warn_user
 
@@ -272,6 +273,50 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    def posterior(self, X):
+        """Encode images to normal distributions over codes; only with ``beta > 0``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, latent_dim), dtype float32
+            What ``transform`` gives.
+        variance : ndarray of shape (n_samples, latent_dim), dtype float32
+            Variance of each value, where that of the prior is 1.
+
+        Raises
+        ------
+        ValueError
+            If the autoencoder was fitted with ``beta=0``, or the images have another shape than
+            those seen during ``fit``.
+
+        See Also
+        --------
+        latentgen.metrics.kl_from_prior : How much a code says about its image.
+        latentgen.metrics.active_units : How many values of a code say anything.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "prior_"):
+            raise ValueError(
+                "Expected a variational autoencoder, got one fitted with beta=0, which has no "
+                "posterior. Fit it with 'beta' above 0, or use 'transform'."
+            )
+        X, module = self._check_images(X), self.net_.module_
+
+        def moments(batch):
+            code = module.encode(unit_images(batch, module.image_shape))
+            return torch.stack([code.mean, code.log_variance.exp()], dim=1).float()
+
+        out = np.empty((len(X), 2, self.latent_dim_), dtype=np.float32)
+        size = self._inference_batch()
+        apply_in_batches(moments, X, out=out, batch_size=size, device=self.device_)
+        return out[:, 0], out[:, 1]
 
     def decode_map(self, Z):
         """Decode maps of codes of any sides.

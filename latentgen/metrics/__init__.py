@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from latentgen.metrics._diagnostics import (
+    active_units,
     decoder_sensitivity,
     equivariance_error,
     high_frequency_fraction,
+    kl_from_prior,
     latent_spectrum,
     linear_probe,
     scale_equivariance_error,
@@ -23,12 +25,14 @@ __all__ = [
     "GenerationScorer",
     "KIDScorer",
     "TSTRScorer",
+    "active_units",
     "decoder_sensitivity",
     "equivariance_error",
     "frechet_distance",
     "generation_report",
     "high_frequency_fraction",
     "kernel_distance",
+    "kl_from_prior",
     "latent_ks_statistic",
     "latent_spectrum",
     "linear_probe",

@@ -1,4 +1,4 @@
-"""Diagnostics of a latent space: frequencies, equivariance, classes, smoothness of the decoder."""
+"""Diagnostics of a latent space: frequencies, equivariance, classes, decoder, posterior."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -287,6 +287,105 @@ def decoder_sensitivity(autoencoder, X, *, sigma=0.1, random_state=0):
     noise = check_random_state(random_state).standard_normal(Z.shape) * Z.std(axis=0)
     still, moved = (_decode_floats(autoencoder, codes) for codes in (Z, Z + sigma * noise))
     return float(np.square(moved - still, dtype=np.float64).mean() / sigma**2)
+
+
+def kl_from_prior(mean, variance):
+    """Mean Kullback-Leibler divergence of normal posteriors from the prior N(0, I).
+
+    It is how much the codes of a variational autoencoder say about their images, and the term
+    that `beta` multiplies.
+
+    Parameters
+    ----------
+    mean, variance : array-like of shape (n_samples, latent_dim)
+        Moments of the posterior of each image, as ``ConvAutoencoder.posterior`` gives them.
+
+    Returns
+    -------
+    divergence : float
+        In nats per image, summed over the values of a code; at least 0, which is a posterior that
+        ignores its image. Neither direction is better: less is nearer to the prior, more is
+        nearer to the image.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a variance is not positive.
+
+    See Also
+    --------
+    active_units : How many values carry it.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, M. Welling. "Auto-Encoding Variational Bayes". ICLR 2014, appendix B.
+       https://arxiv.org/abs/1312.6114
+
+    Examples
+    --------
+    >>> from latentgen.metrics import kl_from_prior
+    >>> kl_from_prior([[0.0, 2.0]], [[1.0, 1.0]])
+    2.0
+    """
+    mean, variance = _check_moments(mean, variance)
+    return float(0.5 * (mean**2 + variance - 1 - np.log(variance)).sum(axis=1).mean())
+
+
+def active_units(mean, *, threshold=0.01):
+    """Number of values of a code that depend on the image.
+
+    Parameters
+    ----------
+    mean : array-like of shape (n_samples, latent_dim)
+        Mean of the posterior of each image, what ``transform`` of a variational autoencoder gives.
+    threshold : float, default=0.01
+        Variance of the mean over images above which a value is active, where the variance of the
+        prior is 1; that of [1]_.
+
+    Returns
+    -------
+    n_active : int
+        From 0, a posterior that has collapsed, to latent_dim. Higher is a code that is used.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two images.
+
+    See Also
+    --------
+    kl_from_prior : How much all values together say.
+
+    Notes
+    -----
+    The codes of an autoencoder without a KL term have no unit in which the threshold would mean
+    anything.
+
+    References
+    ----------
+    .. [1] Y. Burda, R. Grosse, R. Salakhutdinov. "Importance Weighted Autoencoders". ICLR 2016,
+       section 5.2. https://arxiv.org/abs/1509.00519
+
+    Examples
+    --------
+    >>> from latentgen.metrics import active_units
+    >>> active_units([[0.0, -1.0], [0.0, 1.0]])
+    1
+    """
+    check_scalar(threshold, "threshold", Real, min_val=0)
+    mean = check_array(mean, dtype=np.float64, ensure_min_samples=2, input_name="mean")
+    return int(np.sum(mean.var(axis=0) > threshold))
+
+
+def _check_moments(mean, variance):
+    mean = check_array(mean, dtype=np.float64, input_name="mean")
+    variance = check_array(variance, dtype=np.float64, input_name="variance")
+    if mean.shape != variance.shape or not np.all(variance > 0):
+        raise ValueError(
+            f"Expected a positive variance for each mean, got means {mean.shape} and variances "
+            f"{variance.shape} from {variance.min():.3g}. Pass what 'posterior' returns."
+        )
+    return mean, variance
 
 
 def _decode_floats(autoencoder, Z):

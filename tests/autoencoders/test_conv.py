@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from latentgen import ConvAutoencoder, LatentGenerativePipeline, load_model, save_model
+from latentgen.metrics import kl_from_prior
 
 
 def conv(**params):
@@ -610,6 +611,22 @@ def test_a_reloaded_model_continues_training(digits):
 
 
 # ------------------------------------------------------------------ prior
+
+
+def test_posterior_has_the_mean_of_transform_and_the_kl_of_training(digits, fitted_vae):
+    X = digits[0]
+    mean, variance = fitted_vae.posterior(X)
+    assert np.array_equal(mean, fitted_vae.transform(X))
+    batch = torch.from_numpy(X.copy())
+    terms = fitted_vae.net_.module_.loss(
+        (batch,), progress=0.0, generator=torch.Generator(), stage=None
+    )[1]
+    assert_allclose(kl_from_prior(mean, variance), terms["kl"].item(), rtol=1e-4)
+
+
+def test_posterior_needs_a_kl_term(digits, fitted_conv):
+    with pytest.raises(ValueError, match="got one fitted with beta=0, which has no posterior"):
+        fitted_conv.posterior(digits[0])
 
 
 def test_a_variational_autoencoder_has_the_prior_it_is_trained_towards(fitted_vae):

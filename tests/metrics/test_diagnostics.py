@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.fft import dctn, idctn
 from sklearn.base import clone
@@ -12,9 +13,11 @@ from sklearn.preprocessing import StandardScaler
 
 from latentgen import ConvAutoencoder
 from latentgen.metrics import (
+    active_units,
     decoder_sensitivity,
     equivariance_error,
     high_frequency_fraction,
+    kl_from_prior,
     latent_spectrum,
     linear_probe,
     scale_equivariance_error,
@@ -250,3 +253,28 @@ def test_errors_need_a_fitted_autoencoder(error, X):
         error(ConvAutoencoder(16, spatial_latent=True), X)
     with pytest.raises(TypeError, match="Expected a fitted autoencoder, got StandardScaler"):
         error(StandardScaler().fit(X.reshape(50, -1)), X)
+
+
+def test_kl_from_prior_is_that_of_torch():
+    mean, variance = noise(40, 5), np.exp(noise(40, 5)[::-1])
+    posterior = torch.distributions.Normal(*map(torch.as_tensor, (mean, variance**0.5)))
+    prior = torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(posterior, prior).sum(dim=1).mean()
+    assert_allclose(kl_from_prior(mean, variance), expected, rtol=1e-12)
+
+
+def test_a_posterior_that_ignores_the_image_says_nothing():
+    assert kl_from_prior(np.zeros((9, 3)), np.ones((9, 3))) == 0
+    assert active_units(np.full((9, 3), 2.0)) == 0
+
+
+def test_active_units_vary_more_than_the_threshold():
+    mean = noise(20_000, 4) * [0.09, 0.11, 1, 0]
+    assert active_units(mean) == 2
+    assert active_units(mean, threshold=0.0) == 3
+
+
+@pytest.mark.parametrize("variance", [np.ones((9, 2)), np.zeros((9, 3))])
+def test_kl_from_prior_needs_a_positive_variance_for_each_mean(variance):
+    with pytest.raises(ValueError, match="Expected a positive variance for each mean, got means"):
+        kl_from_prior(np.zeros((9, 3)), variance)
