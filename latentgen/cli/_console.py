@@ -90,7 +90,9 @@ def _format_entry(report, measure, key):
     if report[key] is None:
         return "-"
     text = format(report[key], measure.format)
-    return f"{text} +/- {report[f'{key}_error']:{measure.format}}" if measure.has_error else text
+    if "error" in measure.extras:
+        text += f" +/- {report[f'{key}_error']:{measure.format}}"
+    return text
 
 
 def print_aligned(lines):

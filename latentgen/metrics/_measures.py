@@ -1,4 +1,4 @@
-"""The table of measures that the report, the scorers, displays and the command line read."""
+"""The table of measures that report, scorers, experiments, displays and command line read."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
@@ -21,58 +22,117 @@ from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._utility import tstr_score
 from latentgen.utils._images import as_images
 
-# What a measure may need beside real and generated images.
-LABELS, TRAINING_IMAGES, ENCODER = "labels", "training images", "encoder"
+# What a measure may need beside real and generated images. An encoder is a decoder too if it has
+# `inverse_transform`.
+LABELS, TRAINING_IMAGES, ENCODER, DECODER = "labels", "training images", "encoder", "decoder"
 
 
 class Images:
-    """Images with their features and codes, which are computed once, when a measure asks.
+    """Images whose features, codes and decoded codes are computed once, when they are first read.
+
+    Keep an object as long as its images are judged by: an experiment that judges many sets against
+    the same test images makes one `Images` of them.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
     y : ndarray of shape (n,), default=None
         Labels.
-    feature_extractor : 'pixels', callable or fitted transformer, default='pixels'
-        As for `extract_features`.
-    encoder : None, callable or fitted transformer, default=None
-        Gives codes, as for `generation_report`.
-    generated : bool, default=False
-        Whether they came out of the decoder of `encoder`.
+    drawn : bool, default=False
+        Whether they came out of a decoder.
     """
 
-    def __init__(self, X, y=None, *, feature_extractor=PIXELS, encoder=None, generated=False):
-        self.X, self.y = X, y
-        self.feature_extractor, self.encoder = feature_extractor, encoder
-        self._is_decoded = generated or not hasattr(encoder, "inverse_transform")
+    def __init__(self, X, y=None, *, drawn=False):
+        self.X, self.y, self.drawn = X, y, drawn
+        self._whole = self._rows = None
+        # Extractors are few and live long. Of encoders an experiment has one after another, and
+        # decoded images are large, so only those of the last one are kept.
+        self._features = []
+        self._decoded = self._codes = None, None
 
-    @cached_property
-    def features(self):
-        """What distances compare, of shape (n, n_features_out)."""
-        return extract_features(self.feature_extractor, self.X)
+    def __len__(self):
+        return len(self.X)
+
+    def take(self, rows):
+        """Some of the images, with what has been computed of the whole.
+
+        Parameters
+        ----------
+        rows : ndarray of int
+
+        Returns
+        -------
+        images : Images
+        """
+        part = Images(self.X[rows], None if self.y is None else self.y[rows], drawn=self.drawn)
+        part._whole, part._rows = self, rows
+        return part
+
+    def features(self, extractor):
+        """What distances compare.
+
+        Parameters
+        ----------
+        extractor : 'pixels', callable or fitted transformer
+            As for `extract_features`.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_features_out)
+        """
+        known = self._known_features(extractor)
+        if known is None:
+            X = as_images(self.X, drawn=True) if self.drawn else self.X
+            known = extract_features(extractor, X)
+            self._features.append((extractor, known))
+        return known
+
+    def decoded(self, encoder):
+        """The images after a journey through an autoencoder; themselves if they come out of one.
+
+        Where only generated images made that journey, a sampler of training codes would look far
+        from the training images.
+
+        Parameters
+        ----------
+        encoder : None, callable or fitted transformer
+            One without ``inverse_transform`` leaves images as they are.
+
+        Returns
+        -------
+        images : Images
+        """
+        if self.drawn or not hasattr(encoder, "inverse_transform"):
+            return self
+        if self._decoded[0] is not encoder:
+            if self._whole is not None and self._whole._decoded[0] is encoder:
+                decoded = self._whole.decoded(encoder).take(self._rows)
+            else:
+                blocks = (as_fitted(encoder, block) for block in image_blocks(self.X))
+                blocks = [
+                    np.asarray(encoder.inverse_transform(encoder.transform(X))) for X in blocks
+                ]
+                decoded = Images(np.concatenate(blocks), self.y, drawn=True)
+            self._decoded = encoder, decoded
+        return self._decoded[1]
+
+    def codes(self, encoder):
+        """Codes of the decoded images, of shape (n, latent_dim)."""
+        if self._codes[0] is not encoder:
+            self._codes = encoder, extract_features(encoder, self.decoded(encoder).X)
+        return self._codes[1]
 
     @cached_property
     def pixels(self):
-        """What novelty is measured on, of shape (n, n_features): what the decoder gives.
+        """Rows of pixels as float32 in [0, 1], of shape (n, n_pixels)."""
+        return flat_unit_floats(as_images(self.X, drawn=True) if self.drawn else self.X)
 
-        Real images go through the decoder too. Where only generated images made that journey, a
-        sampler of training codes would look far from the training images.
-        """
-        return flat_unit_floats(as_images(self._decoded, drawn=True))
-
-    @cached_property
-    def codes(self):
-        """Codes of what the decoder gives, of shape (n, latent_dim)."""
-        return extract_features(self.encoder, self._decoded)
-
-    @cached_property
-    def _decoded(self):
-        """What the decoder gives, in the layout and dtype it gives it in."""
-        if self._is_decoded:
-            return self.X
-        blocks = (as_fitted(self.encoder, block) for block in image_blocks(self.X))
-        decoded = (self.encoder.inverse_transform(self.encoder.transform(X)) for X in blocks)
-        return np.concatenate([np.asarray(block) for block in decoded])
+    def _known_features(self, extractor):
+        known = next((known for of, known in self._features if of is extractor), None)
+        if known is None and self._whole is not None:
+            whole = self._whole._known_features(extractor)
+            known = None if whole is None else whole[self._rows]
+        return known
 
 
 class Judged:
@@ -83,11 +143,16 @@ class Judged:
     real : Images
         Real images that the generator was not fitted on.
     generated : Images
-        Images to judge.
+        Images to judge, drawn by a generator; or others, to measure what these would reach.
     train : Images, default=None
         All images that the generator was fitted on, each once; others may be among them.
+    feature_extractor : 'pixels', callable or fitted transformer, default='pixels'
+        What distances compare.
+    encoder : None, callable or fitted transformer, default=None
+        Gives codes, as for `generation_report`. The same object in all that share `Images`, for by
+        this the images know what they have computed.
     own : ndarray of shape (n_real,), default=None
-        Which of them a real image itself is, -1 for none.
+        Which of the training images a real image itself is, -1 for none.
     most_compared : int, default=None
         Most real and most generated images whose nearest training images are searched, evenly
         spaced ones; None takes all.
@@ -103,12 +168,15 @@ class Judged:
         generated,
         train=None,
         *,
+        feature_extractor=PIXELS,
+        encoder=None,
         own=None,
         most_compared=None,
         classifier=None,
         random_state=0,
     ):
         self.real, self.generated, self.train, self.own = real, generated, train, own
+        self.feature_extractor, self.encoder = feature_extractor, encoder
         self.most_compared = most_compared
         self.classifier, self.random_state = classifier, random_state
 
@@ -118,23 +186,41 @@ class Judged:
         present = {
             LABELS: self.real.y is not None and self.generated.y is not None,
             TRAINING_IMAGES: self.train is not None,
-            ENCODER: self.generated.encoder is not None,
+            ENCODER: self.encoder is not None,
+            DECODER: hasattr(self.encoder, "inverse_transform"),
         }
         return {name for name, there in present.items() if there}
+
+    @property
+    def features(self):
+        """Features of the real and of the generated images."""
+        return [part.features(self.feature_extractor) for part in (self.real, self.generated)]
+
+    @property
+    def decoded_features(self):
+        """Features of the decoded codes of the real images, and of the generated ones."""
+        parts = self.real.decoded(self.encoder), self.generated.decoded(self.encoder)
+        return [part.features(self.feature_extractor) for part in parts]
+
+    @property
+    def codes(self):
+        """Codes of the real and of the generated images."""
+        return [part.codes(self.encoder) for part in (self.real, self.generated)]
 
     @cached_property
     def neighbors(self):
         """Nearest training images, which more than one measure reads."""
-        real, generated = self._compared(self.real), self._compared(self.generated)
-        own = None if self.own is None else self.own[real]
-        parts = self.train.pixels, self.real.pixels[real], self.generated.pixels[generated]
-        return novelty(*parts, test_rows=own)
+        rows = self._compared(self.real), self._compared(self.generated)
+        own = None if self.own is None else self.own[rows[0]]
+        train, real, generated = (
+            part.decoded(self.encoder).pixels for part in (self.train, self.real, self.generated)
+        )
+        return novelty(train, real[rows[0]], generated[rows[1]], test_rows=own)
 
     def _compared(self, images):
         """Rows of images whose nearest training images are searched."""
-        n_images = len(images.X)
-        n_compared = min(n_images, self.most_compared or n_images)
-        return np.arange(n_compared) * n_images // n_compared
+        n_compared = min(len(images), self.most_compared or len(images))
+        return np.arange(n_compared) * len(images) // n_compared
 
 
 class Measure(NamedTuple):
@@ -151,11 +237,14 @@ class Measure(NamedTuple):
     greater_is_better : bool or None
         Direction; None where neither is better.
     needs : set of str
-        Which of `LABELS`, `TRAINING_IMAGES` and `ENCODER` it needs.
+        Which of `LABELS`, `TRAINING_IMAGES`, `ENCODER` and `DECODER` it needs.
     function : callable
-        ``function(judged)`` gives the value, or with `has_error` the value and its standard error.
-    has_error : bool, default=False
-        Whether the value has a standard error.
+        ``function(judged)`` gives the value, or with `extras` the value and these.
+    extras : tuple of str, default=()
+        What comes with the value: 'error' for its standard error, 'low' and 'high' for an
+        interval, 'p_value'. Reports have them as ``<key>_error``.
+    in_features : bool, default=False
+        Whether it depends on the feature extractor.
     scored : bool, default=True
         Whether `GenerationScorer` computes it, that is whether its values can be compared between
         the candidates of a search.
@@ -169,7 +258,8 @@ class Measure(NamedTuple):
     greater_is_better: bool | None
     needs: set
     function: Callable
-    has_error: bool = False
+    extras: tuple = ()
+    in_features: bool = False
     scored: bool = True
     pixel_heading: str | None = None
 
@@ -192,24 +282,112 @@ class Measure(NamedTuple):
         """Whether real training images can be measured in place of generated ones."""
         return TRAINING_IMAGES not in self.needs
 
+    @property
+    def has_perfect(self):
+        """Whether the decoded codes of unseen images are measured; a training is too dear."""
+        return not self.needs & {TRAINING_IMAGES, LABELS}
+
     def evaluate(self, judged):
-        """Value and standard error, None where an input is missing or there is no error."""
+        """Value and `extras` by name, '' for the value; None where an input is missing."""
+        names = ("", *self.extras)
         if judged is None or not self.needs <= judged.available:
-            return None, None
-        return self.function(judged) if self.has_error else (self.function(judged), None)
+            return dict.fromkeys(names)
+        values = self.function(judged)
+        return dict(zip(names, values if self.extras else [values], strict=True))
 
     def score(self, judged):
         """Value as a score."""
-        value, _ = self.evaluate(judged)
+        value = self.evaluate(judged)[""]
         return -value if self.greater_is_better is False else value
+
+    def entries(self, judged, name=None):
+        """What reports and rows of experiments hold: ``<name>``, ``<name>_error`` and so on.
+
+        Parameters
+        ----------
+        judged : Judged or None
+        name : str, default=None
+            None for the key.
+
+        Returns
+        -------
+        entries : dict of float or None
+        """
+        name = name or self.key
+        values = self.evaluate(judged)
+        return {f"{name}_{extra}" if extra else name: value for extra, value in values.items()}
+
+
+def draw_like(images, others, random_state=0):
+    """Some of the images, as many as others and of the same classes.
+
+    Of training images it makes what a floor is measured on.
+
+    Parameters
+    ----------
+    images : Images
+        What to draw from.
+    others : Images
+        What to be like.
+    random_state : int, RandomState instance or None, default=0
+
+    Returns
+    -------
+    drawn : Images
+        Different images: as many as `others`, or as many as there are. If both have labels, the
+        classes are as frequent as in `others`, unless one of these is not among the images.
+    """
+    order = check_random_state(random_state).permutation(len(images))
+    if not have_classes_of(images, others):
+        return images.take(order[: len(others)])
+    classes, wanted = np.unique(others.y, return_counts=True)
+    rows = [order[images.y[order] == label] for label in classes]
+    # Where there are too few of one class, fewer of all are drawn.
+    fraction = min(1, *(len(own) / n for own, n in zip(rows, wanted, strict=True)))
+    rows = [own[: int(fraction * n)] for own, n in zip(rows, wanted, strict=True)]
+    return images.take(np.concatenate(rows))
+
+
+def have_classes_of(images, others):
+    """Whether labels are known, and there are images of all classes of others."""
+    if images.y is None or others.y is None:
+        return False
+    return bool(np.isin(np.unique(others.y), images.y).all())
+
+
+def halves(images, random_state=0):
+    """Rows of two random halves of images, with the same class frequencies if there are labels.
+
+    Parameters
+    ----------
+    images : Images
+    random_state : int, RandomState instance or None, default=0
+
+    Returns
+    -------
+    first, second : ndarray of shape (n // 2,)
+    """
+    order = check_random_state(random_state).permutation(len(images))
+    if images.y is not None:
+        order = order[np.argsort(images.y[order], kind="stable")]
+    even = len(order) // 2 * 2
+    return order[0:even:2], order[1:even:2]
 
 
 def _frechet(judged):
-    return frechet_distance(judged.real.features, judged.generated.features)
+    return frechet_distance(*judged.features)
+
+
+def _frechet_codes(judged):
+    return frechet_distance(*judged.decoded_features)
 
 
 def _kernel(judged):
-    return kernel_distance(judged.real.features, judged.generated.features)
+    return kernel_distance(*judged.features)
+
+
+def _kernel_codes(judged):
+    return kernel_distance(*judged.decoded_features)
 
 
 def _tstr(judged):
@@ -219,7 +397,7 @@ def _tstr(judged):
 
 
 def _latent_ks(judged):
-    return latent_ks_statistic(judged.real.codes, judged.generated.codes)
+    return latent_ks_statistic(*judged.codes)
 
 
 def _novelty(judged):
@@ -233,12 +411,29 @@ def _near_copies(judged):
 MEASURES = [
     Measure(
         *("frechet_distance", "FID", ".2f", False, set(), _frechet),
+        in_features=True,
         pixel_heading="pixel distance",
+    ),
+    # The decoder errs in both sets, so this is what the sampler alone is responsible for.
+    Measure(
+        *("frechet_distance_codes", "FID of codes", ".2f", False, {DECODER}, _frechet_codes),
+        in_features=True,
+        # Candidates with another autoencoder have another reference.
+        scored=False,
+        pixel_heading="pixel distance of codes",
     ),
     Measure(
         *("kernel_distance", "KID", ".4f", False, set(), _kernel),
-        has_error=True,
+        extras=("error",),
+        in_features=True,
         pixel_heading="pixel kernel distance",
+    ),
+    Measure(
+        *("kernel_distance_codes", "KID of codes", ".4f", False, {DECODER}, _kernel_codes),
+        extras=("error",),
+        in_features=True,
+        scored=False,
+        pixel_heading="pixel kernel distance of codes",
     ),
     Measure("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
     # Measured in each candidate's own codes, which differ between autoencoders.

@@ -2,7 +2,9 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-from sklearn.utils import check_consistent_length, check_random_state
+import warnings
+
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from latentgen.metrics._features import (
@@ -14,9 +16,20 @@ from latentgen.metrics._features import (
     in_form_of,
 )
 from latentgen.metrics._latent import warn_of_seen
-from latentgen.metrics._measures import MEASURES, Images, Judged
+from latentgen.metrics._measures import (
+    DECODER,
+    MEASURES,
+    Images,
+    Judged,
+    draw_like,
+    halves,
+    have_classes_of,
+)
 from latentgen.utils._images import as_images
 from latentgen.utils._warnings import warn_user
+
+# Images in a half, which KID needs.
+_FEWEST = 4
 
 
 def generation_report(
@@ -28,15 +41,22 @@ def generation_report(
     X_train=None,
     y_train=None,
     feature_extractor=PIXELS,
+    other_extractors=None,
     encoder=None,
     classifier=None,
     random_state=0,
 ):
     """Measure generated images, and real ones beside them.
 
-    Every value comes with its *floor*: what the same number of real training images reach in
-    place of the generated ones. A floor is not a bound: a generator that copies its training set
-    reaches it, which is why novelty stands beside it.
+    Distances have two reference sets. Against *real test images* they hold the decoder's error and
+    the sampler's, which may offset each other; against *decoded codes of the test images* they hold
+    what the sampler is responsible for.
+
+    Every value comes with its *floor*: what as many real training images of the same classes reach
+    in place of the generated ones. A floor is not a bound: a generator that copies its training set
+    reaches it, which is why novelty stands beside it. The *perfect sampler* draws codes of unseen
+    images: one half of the test images, encoded and decoded, against the other half. As distances
+    depend on the number of images, as many of the generated ones are measured against the same half.
 
     Parameters
     ----------
@@ -55,6 +75,8 @@ def generation_report(
         Their labels, for the floor of TSTR.
     feature_extractor : 'pixels', fitted transformer or callable, default='pixels'
         What the distances compare, as for `FIDScorer`.
+    other_extractors : dict, default=None
+        Further extractors by name, in which the distances are measured too.
     encoder : None, fitted transformer or callable, default=None
         Turns images into codes for the latent statistic, for example ``pipeline[:-1]``. Where it
         has ``inverse_transform``, real images are encoded and decoded, as generated ones are,
@@ -62,7 +84,8 @@ def generation_report(
     classifier : classifier, default=None
         As for `tstr_score`.
     random_state : int, RandomState instance or None, default=0
-        Decides which training images the floors are measured on, and seeds the classifier.
+        Decides which training images the floors are measured on and which test images are in which
+        half, and seeds the classifier.
 
     Returns
     -------
@@ -71,11 +94,16 @@ def generation_report(
 
         - one value for each measure, among them ``frechet_distance``, ``kernel_distance``,
           ``tstr``, ``latent_ks``, ``novelty`` and ``near_copies``; the last two are 1 and near 0
-          for unseen real images;
-        - ``<measure>_floor`` for each but those two, which are measured against the training
-          images;
-        - ``kernel_distance_error`` and ``kernel_distance_floor_error``, standard errors;
-        - ``n_real``, ``n_generated``, ``n_train``, ``n_floor``;
+          for unseen real images; with an ``encoder`` that decodes also
+          ``frechet_distance_codes`` and ``kernel_distance_codes``, against decoded codes;
+        - ``<measure>_floor`` for each but those that are measured against the training images;
+        - ``<measure>_perfect`` and ``<measure>_half`` for those that train nothing: the perfect
+          sampler, and as many generated images, both against one half of the test images;
+        - ``<measure>_error``, the standard error of ``kernel_distance``, with the same endings:
+          ``kernel_distance_floor_error``;
+        - ``<measure>_<name>`` for those that compare features, with all these endings, for each of
+          `other_extractors`;
+        - ``n_real``, ``n_generated``, ``n_train``, ``n_floor``, ``n_half``;
         - ``feature_extractor``, ``novelty_space``, ``classifier``, ``reference``: what was
           compared, in words. Novelty is measured on pixels, whose distances mean the same with
           every autoencoder.
@@ -117,10 +145,8 @@ def generation_report(
     check_consistent_length(X_test, y_test)
     check_consistent_length(X_generated, y_generated)
 
-    compared = {"feature_extractor": feature_extractor, "encoder": encoder}
-    judging = {"classifier": classifier, "random_state": random_state}
-    real = Images(X_test, y_test, **compared)
-    generated = Images(X_generated, y_generated, **compared, generated=True)
+    judging = {"encoder": encoder, "classifier": classifier, "random_state": random_state}
+    real, generated = Images(X_test, y_test), Images(X_generated, y_generated, drawn=True)
     train = own = floor = n_train = n_floor = None
     drawn = "no floor"
     if X_train is not None:
@@ -134,27 +160,42 @@ def generation_report(
             )
         if (own >= 0).any():
             warn_of_seen((own >= 0).sum(), len(own))
-        train = Images(X_train[first], **compared)
+        train = Images(X_train[first], None if y_train is None else y_train[first])
         n_train = len(X_train)
-        rows = check_random_state(random_state).permutation(n_train)[: len(X_generated)]
-        n_floor = len(rows)
+        floor = draw_like(train, generated, random_state)
+        n_floor = len(floor)
         drawn = f"floor from {n_floor} of {n_train} training images"
+        if have_classes_of(train, generated):
+            drawn += " of the same classes"
         if n_floor < len(X_generated):
             warn_user(
                 f"The floor is measured on {n_floor} training images, but {len(X_generated)} were "
                 "generated. Distances are larger with fewer images, so judge as many generated "
                 "images as there are training images, or fewer."
             )
-        # Only a value that is measured of the generated images gets a floor.
-        y_floor = None if y_train is None or y_generated is None else y_train[rows]
-        floor = Judged(real, Images(X_train[rows], y_floor, **compared), **judging)
 
-    judged = Judged(real, generated, train, own=own, **judging)
     report = {}
-    for measure in MEASURES:
-        report |= _entries(measure, measure.key, judged)
-        if measure.has_floor:
-            report |= _entries(measure, f"{measure.key}_floor", floor)
+    extractors = {"": feature_extractor} | {
+        f"_{name}": extractor for name, extractor in (other_extractors or {}).items()
+    }
+    for ending, extractor in extractors.items():
+        options = judging | {"feature_extractor": extractor}
+        judged = Judged(real, generated, train, own=own, **options)
+        measures = [row for row in MEASURES if row.in_features or not ending]
+        for measure in measures:
+            report |= measure.entries(judged, f"{measure.key}{ending}")
+        floor_judged = None if floor is None else Judged(real, floor, **options)
+        for measure in measures:
+            if measure.has_floor:
+                report |= measure.entries(floor_judged, f"{measure.key}{ending}_floor")
+        perfect, beside = _judge_halves(judged, options)
+        with warnings.catch_warnings():
+            # Said of the whole already, and these are compared with each other.
+            warnings.filterwarnings("ignore", "The covariance of ")
+            for measure in measures:
+                if measure.has_perfect:
+                    report |= measure.entries(perfect, f"{measure.key}{ending}_perfect")
+                    report |= measure.entries(beside, f"{measure.key}{ending}_half")
     decoded = ", real images decoded" if hasattr(encoder, "inverse_transform") else ""
     described = classifier if classifier is not None else ClassifierFeatures()
     return report | {
@@ -162,14 +203,27 @@ def generation_report(
         "n_generated": len(X_generated),
         "n_train": n_train,
         "n_floor": n_floor,
-        "feature_extractor": describe_extractor(feature_extractor),
+        "n_half": None if perfect is None else len(perfect.real),
+        **{
+            f"feature_extractor{ending}": describe_extractor(extractor)
+            for ending, extractor in extractors.items()
+        },
         "novelty_space": describe_extractor(PIXELS) + decoded,
         "classifier": " ".join(repr(described).split()),
         "reference": f"{len(X_test)} real test images; {drawn}",
     }
 
 
-def _entries(measure, key, judged):
-    """What a report holds of one measure."""
-    value, error = measure.evaluate(judged)
-    return {key: value, f"{key}_error": error} if measure.has_error else {key: value}
+def _judge_halves(judged, options):
+    """A perfect sampler and the generator, both against one half of the real images.
+
+    The perfect sampler draws the codes of the other half.
+    """
+    real, generated = judged.real, judged.generated
+    first, second = halves(real, judged.random_state)
+    if DECODER not in judged.available or not _FEWEST <= len(first) <= len(generated):
+        return None, None
+    # The whole has been decoded and put into features, of which these are rows.
+    decoded = real.decoded(judged.encoder).take(second)
+    rows = draw_like(generated, decoded, judged.random_state)
+    return Judged(real.take(first), decoded, **options), Judged(real.take(first), rows, **options)

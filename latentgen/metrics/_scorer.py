@@ -90,14 +90,12 @@ class _SampleScorer:
         wanted = {} if labels is None else {"y": labels}
         X_generated = estimator.sample(n_samples, random_state=self.random_state, **wanted)
         X_generated = as_images(X_generated, "X_generated", drawn=True)
-        compared = {
-            "feature_extractor": getattr(self, "feature_extractor", PIXELS),
-            "encoder": estimator[:-1] if isinstance(estimator, Pipeline) else None,
-        }
         judged = Judged(
-            Images(X, y, **compared),
-            Images(X_generated, labels, **compared, generated=True),
-            Images(X_train, **compared),
+            Images(X, y),
+            Images(X_generated, labels, drawn=True),
+            Images(X_train),
+            feature_extractor=getattr(self, "feature_extractor", PIXELS),
+            encoder=estimator[:-1] if isinstance(estimator, Pipeline) else None,
             own=own,
             most_compared=_MOST_COMPARED,
             classifier=getattr(self, "classifier", None),

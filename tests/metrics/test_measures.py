@@ -6,7 +6,9 @@ import inspect
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 
 from latentgen import metrics
@@ -18,7 +20,17 @@ from latentgen.metrics import (
     _report,
     generation_report,
 )
-from latentgen.metrics._measures import LABELS, MEASURES, SCORES, TRAINING_IMAGES, Measure
+from latentgen.metrics._measures import (
+    LABELS,
+    MEASURES,
+    SCORES,
+    TRAINING_IMAGES,
+    Images,
+    Judged,
+    Measure,
+    draw_like,
+    halves,
+)
 from latentgen.model_selection import search_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:The covariance of 64 features")
@@ -81,8 +93,9 @@ def test_scorers_of_one_measure_are_of_the_table():
 
 
 def test_only_distances_of_features_are_called_fid_and_kid():
-    named = [(measure.heading, measure.heading_in("pixels")) for measure in MEASURES[:3]]
-    assert named == [("FID", "pixel distance"), ("KID", "pixel kernel distance"), ("TSTR", "TSTR")]
+    named = {measure.heading: measure.heading_in("pixels") for measure in MEASURES}
+    assert (named["FID"], named["KID"]) == ("pixel distance", "pixel kernel distance")
+    assert named["TSTR"] == "TSTR"
     assert MEASURES[0].heading_in(lambda X: X) == "FID"
 
 
@@ -133,13 +146,92 @@ def test_what_is_measured_against_the_training_images_has_no_floor(add_row, digi
     assert report["brightness_error"] > 0 and "brightness_error_floor" not in report
 
 
-def test_what_is_compared_is_computed_once(digits):
-    calls = []
+@pytest.fixture
+def counting():
+    """A feature extractor that keeps how many images it got."""
 
     def extractor(X):
-        calls.append(len(X))
+        extractor.calls.append(len(X))
         return X.reshape(len(X), -1)
 
+    extractor.calls = []
+    return extractor
+
+
+def test_what_is_compared_is_computed_once(digits, counting):
     X = digits[0]
-    generation_report(X[:60], X[60:100], feature_extractor=extractor)
-    assert calls == [60, 40]
+    pca = PCA(3).fit(X.reshape(len(X), -1))
+    parts = {"X_train": X[100:], "feature_extractor": counting}
+    generation_report(X[:60], X[60:100], **parts)
+    # Real, generated, floor.
+    assert counting.calls == [60, 40, 40]
+    counting.calls.clear()
+    generation_report(X[:60], X[60:100], **parts, encoder=pca)
+    assert counting.calls == [60, 40, 60, 40, 40]
+
+
+def test_images_serve_many_sets_and_extractors(digits, counting):
+    X, pca = digits[0], PCA(3).fit(digits[0].reshape(200, -1))
+    real = Images(X[:60])
+    options = {"feature_extractor": counting, "encoder": pca}
+    for start in (60, 100, 140):
+        drawn = Images(X[start : start + 40], drawn=True)
+        for extractor in (counting, "pixels"):
+            judged = Judged(real, drawn, **(options | {"feature_extractor": extractor}))
+            assert judged.features[0].shape == judged.decoded_features[0].shape == (60, 64)
+    assert counting.calls == [60, 40, 60, 40, 40]
+
+
+def test_images_forget_the_last_autoencoder(digits):
+    X = digits[0].reshape(200, -1)
+    images, encoders = Images(X[:20]), [PCA(n).fit(X) for n in (2, 5)]
+    shapes = [images.codes(encoder).shape for encoder in encoders]
+    errors = [np.mean((images.decoded(encoder).X - X[:20]) ** 2) for encoder in encoders]
+    assert shapes == [(20, 2), (20, 5)] and errors[1] < errors[0]
+
+
+def test_parts_of_images_use_what_is_known_of_the_whole(digits, counting):
+    X = digits[0]
+    pca = PCA(3).fit(X.reshape(200, -1))
+    whole, rows = Images(X, digits[1]), np.array([5, 3])
+    expected = whole.features(counting)[rows], whole.decoded(pca).features(counting)[rows]
+    part = whole.take(rows)
+    assert_array_equal(part.X, X[rows])
+    assert_array_equal(part.y, digits[1][rows])
+    assert_array_equal(part.features(counting), expected[0])
+    assert_array_equal(part.decoded(pca).features(counting), expected[1])
+    assert counting.calls == [200, 200]
+
+
+def test_drawn_images_are_not_decoded_again(digits):
+    drawn = Images(digits[0], drawn=True)
+    assert drawn.decoded(PCA(3).fit(digits[0].reshape(200, -1))) is drawn
+
+
+@pytest.mark.parametrize("wanted", [[2, 0, 3], [40, 0, 10]])
+def test_draw_like_takes_as_many_of_each_class(wanted):
+    images = Images(np.arange(60.0)[:, None], np.repeat([0, 1, 2], 20))
+    others = Images(np.zeros((sum(wanted), 1)), np.repeat([0, 1, 2], wanted))
+    drawn = draw_like(images, others)
+    # Of 20 images there are not 40: half of all classes.
+    fraction = min(1, 20 / max(wanted))
+    assert_array_equal(np.bincount(drawn.y, minlength=3), np.multiply(wanted, fraction))
+    assert len(np.unique(drawn.X)) == len(drawn) and (drawn.y == drawn.X[:, 0] // 20).all()
+
+
+@pytest.mark.parametrize("labels", [None, [7] * 5])
+def test_draw_like_ignores_classes_that_are_not_there(labels):
+    images = Images(np.arange(60.0)[:, None], np.repeat([0, 1, 2], 20))
+    others = Images(np.zeros((5, 1)), None if labels is None else np.array(labels))
+    first, again, other = (draw_like(images, others, seed).X for seed in (0, 0, 1))
+    assert_array_equal(first, again)
+    assert len(np.unique(first)) == 5 and not np.array_equal(first, other)
+
+
+def test_halves_are_disjoint_and_of_the_same_classes():
+    y = np.repeat([0, 1, 2], [20, 6, 4])
+    images = Images(np.zeros((30, 1)), y)
+    first, second = halves(images)
+    assert len(np.union1d(first, second)) == 30
+    assert_array_equal(np.bincount(y[first]), [10, 3, 2])
+    assert not np.array_equal(first, halves(images, 1)[0])

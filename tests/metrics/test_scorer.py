@@ -1,8 +1,7 @@
-"""Scorers inside scikit-learn's searches, and the report."""
+"""Scorers inside scikit-learn's searches."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import json
 import pickle
 import warnings
 
@@ -17,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 
 from latentgen.exceptions import NearCopyWarning
@@ -29,7 +27,6 @@ from latentgen.metrics import (
     frechet_distance,
     generation_report,
     kernel_distance,
-    latent_ks_statistic,
     novelty,
     tstr_score,
 )
@@ -486,126 +483,3 @@ def test_tstr_rejects(change, message):
     }
     with pytest.raises(ValueError, match=message):
         tstr_score(**arguments, classifier=CHEAP)
-
-
-# generation_report
-
-
-@pytest.fixture(scope="module")
-def report(digits):
-    X, y = digits
-    copier = Copier(0.1).fit(X[:100], y[:100])
-    X_new = copier.sample(50, y=y[:50], random_state=0)
-    encoder = PCA(3).fit(pixels(X[:100]))
-    return generation_report(
-        X[100:],
-        X_new,
-        y_test=y[100:],
-        y_generated=y[:50],
-        X_train=X[:100],
-        y_train=y[:100],
-        encoder=encoder,
-        classifier=CHEAP,
-    )
-
-
-def test_report_is_plain_json_with_everything_filled_in(report):
-    assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert None not in report.values()
-
-
-def test_report_says_what_was_compared(report):
-    assert (report["n_real"], report["n_generated"]) == (100, 50)
-    assert (report["n_train"], report["n_floor"]) == (100, 50)
-    assert report["feature_extractor"] == "pixels in [0, 1]"
-    assert report["novelty_space"] == "pixels in [0, 1], real images decoded"
-    assert report["classifier"] == "GaussianNB(var_smoothing=0.05)"
-    assert report["reference"] == "100 real test images; floor from 50 of 100 training images"
-
-
-def test_report_floors_are_those_of_equally_many_training_images(report, digits):
-    X, y = digits
-    rows = np.random.RandomState(0).permutation(100)[:50]
-    floor = frechet_distance(pixels(X[100:]), pixels(X[rows]))
-    assert_allclose(report["frechet_distance_floor"], floor, rtol=1e-6)
-    tstr = tstr_score(X[100:], y[100:], X[rows], y[rows], classifier=CHEAP)
-    assert report["tstr_floor"] == tstr
-
-
-def test_report_leaves_out_what_has_no_input(digits):
-    report = generation_report(digits[0][:100], digits[0][100:])
-    missing = {name for name, value in report.items() if value is None}
-    assert {"tstr", "tstr_floor", "novelty", "n_floor", "frechet_distance_floor"} <= missing
-    assert report["frechet_distance"] > 0 and report["reference"].endswith("no floor")
-
-
-def test_report_random_state_decides_the_floor(digits):
-    X = digits[0]
-    reports = [
-        generation_report(X[:50], X[50:80], X_train=X[80:], random_state=seed) for seed in (0, 0, 1)
-    ]
-    floors = [report["kernel_distance_floor"] for report in reports]
-    assert floors[0] == floors[1] != floors[2]
-
-
-def test_report_uses_the_feature_extractor(digits):
-    X = digits[0]
-    pca = PCA(2).fit(pixels(X[100:]))
-    report = generation_report(X[:50], X[50:100], feature_extractor=pca)
-    expected = frechet_distance(*(pca.transform(pixels(part)) for part in (X[:50], X[50:100])))
-    assert_allclose(report["frechet_distance"], expected, rtol=1e-4)
-
-
-def test_report_finds_copied_codes_behind_a_lossy_decoder(digits):
-    X = pixels(digits[0])
-    report = generation_report(X[:50], X[50:100] / 2, X_train=X[50:], encoder=Fading().fit(X))
-    assert (report["novelty"], report["near_copies"]) == (0, 1)
-    expected = latent_ks_statistic(pixels(X[:50]), pixels(X[50:100]))
-    assert_allclose(report["latent_ks"], expected)
-
-
-@pytest.mark.parametrize("n_generated", [50, 51])
-def test_report_warns_of_a_floor_from_fewer_images_than_were_generated(n_generated, digits):
-    X = digits[0]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        report = generation_report(X[150:], 1 - X[:n_generated], X_train=X[:50])
-    said = [
-        w for w in caught if "floor is measured on 50 training images, but 51" in str(w.message)
-    ]
-    assert len(said) == (n_generated == 51) and report["n_floor"] == 50
-
-
-def test_report_warns_of_test_images_that_are_training_images(digits):
-    X = digits[0]
-    as_bytes = np.rint(X * 255).astype(np.uint8)
-    seen, unseen = (as_bytes[50:70] / 255).astype(np.float32), X[150:]
-    with pytest.warns(UserWarning, match="20 of 70 test rows are training rows"):
-        report = generation_report(
-            np.concatenate([seen, unseen]), seen, X_train=pixels(as_bytes[:100])
-        )
-    assert (report["novelty"], report["near_copies"]) == (0, 1)
-
-
-def test_report_refuses_training_images_as_test_images(digits):
-    X = digits[0]
-    with pytest.raises(ValueError, match="All 50 images of 'X_test' are images of 'X_train'"):
-        generation_report(X[:50], X[50:100], X_train=pixels(X).astype(np.float64))
-
-
-def test_report_novelty_does_not_depend_on_the_units_of_codes(digits):
-    X, pca = digits[0], PCA(4).fit(pixels(digits[0][:100]))
-    # The same images from codes of which one value has another unit.
-    rescaling = StandardScaler(with_mean=False).fit(np.diag([1e3, 1, 1, 1]))
-    parts = {"X_test": X[100:150], "X_generated": X[150:], "X_train": X[:100]}
-    plain, scaled = (
-        generation_report(**parts, encoder=encoder)["novelty"]
-        for encoder in (pca, make_pipeline(pca, rescaling))
-    )
-    assert_allclose(scaled, plain, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["feature_extractor", "encoder"])
-def test_report_refuses_what_is_not_fitted(name, digits):
-    with pytest.raises(NotFittedError, match=f"'{name}' must be fitted before it judges"):
-        generation_report(digits[0][:50], digits[0][50:], **{name: PCA()})
