@@ -56,7 +56,7 @@ def generation_report(
     in place of the generated ones. A floor is not a bound: a generator that copies its training set
     reaches it, which is why novelty stands beside it. The *perfect sampler* draws codes of unseen
     images: one half of the test images, encoded and decoded, against the other half. As distances
-    depend on the number of images, as many of the generated ones are measured against the same half.
+    depend on the number of images, as many generated ones are measured against the same half.
 
     Parameters
     ----------
