@@ -51,7 +51,7 @@ class LatentGenerativePipeline(Pipeline):
     """Chain of an autoencoder, any invertible transformers and a sampler.
 
     ``fit`` encodes the images step by step and fits the sampler to the codes; ``sample`` draws
-    codes and decodes them in one pass. It is a scikit-learn `Pipeline`: parameters are reached
+    codes and decodes them in one pass, or in a few with `n_refinements`. It is a scikit-learn `Pipeline`: parameters are reached
     as ``autoencoder__latent_dim``, steps can be sliced, and it goes into `GridSearchCV` with a
     scorer of `latentgen.metrics`.
 
@@ -71,6 +71,11 @@ class LatentGenerativePipeline(Pipeline):
         Cache of fitted transformers. A search over sampler parameters then fits each
         autoencoder once per fold, and not once per candidate. Autoencoders with
         ``random_state=None`` are cached too, so give them a seed.
+    n_refinements : int, default=0
+        Number of times that the drawn images are encoded and decoded once more, at least 0. Codes
+        that are drawn lie a little beside those that the encoder gives, and each refinement moves
+        them there [1]_. It takes one pass of encoder and decoder each. May be changed after
+        ``fit``. See :ref:`refinements` for what it does to quality and novelty.
     verbose : bool, default=False
         Print the time that each step took.
 
@@ -109,6 +114,15 @@ class LatentGenerativePipeline(Pipeline):
     ``score`` and ``score_samples`` are log-densities of codes. They compare samplers on the codes
     of one autoencoder, and not autoencoders: for these use the scorers of `latentgen.metrics`.
 
+    A refinement changes images a little, so that dials of the sampler such as ``min_novelty`` hold
+    for the codes before it.
+
+    References
+    ----------
+    .. [1] Y. Bengio, L. Yao, G. Alain and P. Vincent, "Generalized Denoising Auto-Encoders as
+       Generative Models", NeurIPS 2013, section 3: a chain of encoding and decoding whose samples
+       approach the distribution of the training data. https://arxiv.org/abs/1305.6663
+
     Examples
     --------
     >>> from latentgen import ConvAutoencoder, GaussianSampler, LatentGenerativePipeline
@@ -121,6 +135,12 @@ class LatentGenerativePipeline(Pipeline):
     >>> pipeline.fit(X).sample(3, random_state=0).shape
     (3, 1, 8, 8)
     """
+
+    def __init__(
+        self, steps, *, transform_input=None, memory=None, n_refinements=0, verbose=False
+    ):
+        super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
+        self.n_refinements = n_refinements
 
     def fit(self, X, y=None, **params):
         """Fit the autoencoder, the transformers and the sampler, one after the other.
@@ -149,6 +169,7 @@ class LatentGenerativePipeline(Pipeline):
             none.
         """
         self._validate_steps()
+        self._check_n_refinements()
         check_before_fit(self.steps, X, y)
         with ExitStack() as stack:
             for one in (self, *(step for _, step in self.steps if hasattr(step, "__dict__"))):
@@ -282,12 +303,19 @@ class LatentGenerativePipeline(Pipeline):
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        self._check_n_refinements()
         arguments = {"y": y, "random_state": random_state}
         if return_source or return_labels:
             arguments |= {"return_source": return_source, "return_labels": return_labels}
             codes, *more = draw(self.sampler_, n_samples, **arguments)
-            return self._decode(codes), *more
-        return self._decode(draw(self.sampler_, n_samples, **arguments))
+            return self._decode_draws(codes), *more
+        return self._decode_draws(draw(self.sampler_, n_samples, **arguments))
+
+    def _decode_draws(self, codes):
+        X_new = self._decode(codes)
+        for _ in range(self.n_refinements):
+            X_new = self.reconstruct(X_new)
+        return X_new
 
     def iter_sample(self, n_samples, batch_size=512, *, y=None, random_state=None):
         """Draw new images batch by batch, in memory that does not grow with their number.
@@ -498,6 +526,7 @@ class LatentGenerativePipeline(Pipeline):
         part = super().__getitem__(ind)
         if not isinstance(ind, slice):
             return self._final_estimator if _is_prior(part) else part
+        part.n_refinements = self.n_refinements
         last = part.steps[-1][1] if part.steps else None
         if _is_prior(last):
             part._prior_sampler = getattr(self, "_prior_sampler", None)
@@ -513,6 +542,9 @@ class LatentGenerativePipeline(Pipeline):
             if _is_step(step):
                 codes = step.inverse_transform(codes)
         return codes
+
+    def _check_n_refinements(self):
+        check_scalar(self.n_refinements, "n_refinements", Integral, min_val=0)
 
     def _validate_steps(self):
         between = [(name, step) for name, step in self.steps[1:-1] if _is_step(step)]
@@ -549,7 +581,7 @@ def _make_prior_sampler():
     return PriorSampler()
 
 
-def make_latent_pipeline(*steps, memory=None, verbose=False):
+def make_latent_pipeline(*steps, memory=None, n_refinements=0, verbose=False):
     """Build a `LatentGenerativePipeline` without naming the steps.
 
     Parameters
@@ -560,6 +592,9 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
         `FastHVRTSampler()` last unless the last step has ``sample``.
     memory : str or object with the joblib.Memory interface, default=None
         Cache of fitted transformers.
+    n_refinements : int, default=0
+        Number of times that the drawn images are encoded and decoded once more, as in
+        `LatentGenerativePipeline`.
     verbose : bool, default=False
         Print the time that each step took.
 
@@ -588,4 +623,6 @@ def make_latent_pipeline(*steps, memory=None, verbose=False):
         steps.append(FastHVRTSampler())
     between = make_pipeline(*steps[1:-1]).steps if steps[1:-1] else []
     named = [("autoencoder", steps[0]), *between, ("sampler", steps[-1])]
-    return LatentGenerativePipeline(named, memory=memory, verbose=verbose)
+    return LatentGenerativePipeline(
+        named, memory=memory, n_refinements=n_refinements, verbose=verbose
+    )

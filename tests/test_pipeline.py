@@ -82,6 +82,29 @@ def test_sample_goes_back_through_every_step(digits):
     assert_allclose(pipeline.sample(6, random_state=0), Z, rtol=1e-6)
 
 
+@pytest.mark.parametrize("n_refinements", [1, 2])
+def test_refinements_encode_and_decode_draws_once_more(n_refinements, fitted, digits):
+    X_new = fitted.sample(6, random_state=0)
+    for _ in range(n_refinements):
+        X_new = fitted.reconstruct(X_new)
+    refined = chain(n_refinements=n_refinements).fit(digits[0])
+    assert_allclose(refined.sample(6, random_state=0), X_new, atol=1e-6)
+    batches = np.concatenate(list(refined.iter_sample(6, 6, random_state=0)))
+    assert_allclose(batches, X_new, atol=1e-6)
+
+
+def test_refinements_may_change_after_fit_and_stay_in_slices(fitted):
+    refined = deepcopy(fitted).set_params(n_refinements=1)
+    X_new = fitted.reconstruct(fitted.sample(4, random_state=0))
+    assert_allclose(refined.sample(4, random_state=0), X_new, atol=1e-6)
+    assert_allclose(refined[:].sample(4, random_state=0), X_new, atol=1e-6)
+
+
+def test_refinements_are_refused_below_0(fitted, digits):
+    with pytest.raises(ValueError, match="n_refinements"):
+        chain(n_refinements=-1).fit(digits[0])
+
+
 def test_sample_hands_labels_to_the_sampler(fitted_by_class):
     y = np.array([3, 1, 1, 7])
     Z = fitted_by_class[-1].sample(4, y=y, random_state=0)
