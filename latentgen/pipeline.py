@@ -51,9 +51,9 @@ class LatentGenerativePipeline(Pipeline):
     """Chain of an autoencoder, any invertible transformers and a sampler.
 
     ``fit`` encodes the images step by step and fits the sampler to the codes; ``sample`` draws
-    codes and decodes them in one pass, or in a few with `n_refinements`. It is a scikit-learn `Pipeline`: parameters are reached
-    as ``autoencoder__latent_dim``, steps can be sliced, and it goes into `GridSearchCV` with a
-    scorer of `latentgen.metrics`.
+    codes and decodes them in one pass, or in a few with `n_refinements`. It is a scikit-learn
+    `Pipeline`: parameters are reached as ``autoencoder__latent_dim``, steps can be sliced, and it
+    goes into `GridSearchCV` with a scorer of `latentgen.metrics`.
 
     Read more in the :ref:`User Guide <pipeline>`.
 
