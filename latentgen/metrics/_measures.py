@@ -20,11 +20,14 @@ from latentgen.metrics._features import (
 )
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._utility import tstr_score
+from latentgen.metrics._verdicts import PERFECT, errors, few, near_one, times
 from latentgen.utils._images import as_images
 
 # What a measure may need beside real and generated images. An encoder is a decoder too if it has
 # `inverse_transform`.
 LABELS, TRAINING_IMAGES, ENCODER, DECODER = "labels", "training images", "encoder", "decoder"
+# What a measure is about; a report has a section of each, in this order.
+FIDELITY, COVERAGE, COPYING, USEFULNESS = "fidelity", "coverage", "copying", "usefulness"
 
 
 class Images:
@@ -250,6 +253,15 @@ class Measure(NamedTuple):
         the candidates of a search.
     pixel_heading : str, default=None
         Name where it compares pixels and not features, if that is another one.
+    aspect : {FIDELITY, COVERAGE, COPYING, USEFULNESS}, default=FIDELITY
+        Section of a report.
+    says : str, default=''
+        One sentence for people about what it measures.
+    rule : callable, default=None
+        Gives the verdict in a report, see `latentgen.metrics._verdicts`; None takes that of its
+        direction.
+    leads : bool, default=False
+        Whether its verdict counts for the one on top of a report.
     """
 
     key: str
@@ -262,6 +274,10 @@ class Measure(NamedTuple):
     in_features: bool = False
     scored: bool = True
     pixel_heading: str | None = None
+    aspect: str = FIDELITY
+    says: str = ""
+    rule: Callable | None = None
+    leads: bool = False
 
     def heading_in(self, feature_extractor):
         """Heading of what is measured with an extractor: FID and KID are distances of features."""
@@ -413,20 +429,24 @@ MEASURES = [
         *("frechet_distance", "FID", ".2f", False, set(), _frechet),
         in_features=True,
         pixel_heading="pixel distance",
+        says="How far the images are from real ones: decoder and sampler together.",
+        leads=True,
     ),
-    # The decoder errs in both sets, so this is what the sampler alone is responsible for.
     Measure(
         *("frechet_distance_codes", "FID of codes", ".2f", False, {DECODER}, _frechet_codes),
         in_features=True,
         # Candidates with another autoencoder have another reference.
         scored=False,
         pixel_heading="pixel distance of codes",
+        says="How far they are from decoded codes of unseen images: the sampler alone.",
+        rule=times(reference=PERFECT),
     ),
     Measure(
         *("kernel_distance", "KID", ".4f", False, set(), _kernel),
         extras=("error",),
         in_features=True,
         pixel_heading="pixel kernel distance",
+        says="A distance from real images without bias at few images, around 0 for equal ones.",
     ),
     Measure(
         *("kernel_distance_codes", "KID of codes", ".4f", False, {DECODER}, _kernel_codes),
@@ -434,12 +454,37 @@ MEASURES = [
         in_features=True,
         scored=False,
         pixel_heading="pixel kernel distance of codes",
+        says="The same from decoded codes of unseen images.",
+        rule=times(reference=PERFECT),
     ),
-    Measure("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
-    # Measured in each candidate's own codes, which differ between autoencoders.
-    Measure("latent_ks", "latent KS", ".3f", False, {ENCODER}, _latent_ks, scored=False),
-    Measure("novelty", "novelty", ".2f", None, {TRAINING_IMAGES}, _novelty),
-    Measure("near_copies", "near-copies", ".1%", None, {TRAINING_IMAGES}, _near_copies),
+    Measure(
+        *("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
+        aspect=USEFULNESS,
+        says="Accuracy on real images of a classifier that was trained on generated ones only.",
+        rule=errors(),
+        leads=True,
+    ),
+    Measure(
+        *("latent_ks", "latent KS", ".3f", False, {ENCODER}, _latent_ks),
+        # Measured in each candidate's own codes, which differ between autoencoders.
+        scored=False,
+        says="Largest difference of the distribution functions of a code value, on average.",
+        rule=times(reference=PERFECT),
+    ),
+    Measure(
+        *("novelty", "novelty", ".2f", None, {TRAINING_IMAGES}, _novelty),
+        aspect=COPYING,
+        says="Distance to the nearest training image, in units of that of unseen real images.",
+        rule=near_one,
+        leads=True,
+    ),
+    Measure(
+        *("near_copies", "near-copies", ".1%", None, {TRAINING_IMAGES}, _near_copies),
+        aspect=COPYING,
+        says="Fraction of images that are nearly a training image.",
+        rule=few(),
+        leads=True,
+    ),
 ]
 # Those that the candidates of a search are compared by, by the name of the score.
 SCORES = {measure.score_name: measure for measure in MEASURES if measure.scored}
