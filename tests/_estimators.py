@@ -71,6 +71,10 @@ SAMPLERS = [
         n_transforms=2, hidden_features=(8,), max_epochs=1, batch_size=64, random_state=0
     ),
     DiffusionSampler(width=8, n_blocks=1, n_steps=3, max_epochs=1, batch_size=64, random_state=0),
+    DiffusionSampler(
+        **{"start": KernelDensitySampler(), "start_time": 0.2, "width": 8, "n_blocks": 1},
+        **{"n_steps": 3, "max_epochs": 1, "batch_size": 64, "random_state": 0},
+    ),
     PriorSampler(),
     ConditionalSampler(FastHVRTSampler(random_state=0)),
     ConditionalSampler(GaussianSampler()),

@@ -146,8 +146,8 @@ class VariationalDiffusion(nn.Module):
         prior = (alpha * u).square() + sigma.square() - 2 * sigma.log() - 1
         return reconstruction + 0.5 * prior.sum(dim=1)
 
-    def draw(self, u, n_steps, limit, noise):
-        """Denoise what was drawn from N(0, I), in equal steps of gamma.
+    def draw(self, u, n_steps, limit, noise, start_time=1.0):
+        """Denoise what was drawn at a time, 1 being N(0, I), in equal steps of gamma.
 
         Each step is ancestral, from q(u_s | u_t, estimate), with the estimate of u extrapolated
         from the last two to the middle of the step: SDE-DPM-Solver++(2M) of C. Lu et al.
@@ -162,6 +162,8 @@ class VariationalDiffusion(nn.Module):
             Largest magnitude of a code; estimates are clipped to it.
         noise : callable
             Gives the noise to add in a step, a tensor like `u`.
+        start_time : float, default=1.0
+            In (0, 1].
 
         Returns
         -------
@@ -169,7 +171,7 @@ class VariationalDiffusion(nn.Module):
         """
         previous = None
         for step in range(n_steps, 0, -1):
-            t = torch.full((len(u),), step / n_steps, device=u.device)
+            t = torch.full((len(u),), start_time * step / n_steps, device=u.device)
             alpha_t, sigma_t = self.alpha_sigma(t)
             estimate = (u - sigma_t * self.predict_noise(u, t)) / alpha_t
             estimate = torch.clamp(estimate, -limit, limit)
@@ -177,7 +179,7 @@ class VariationalDiffusion(nn.Module):
                 return estimate
             ahead = estimate if previous is None else 1.5 * estimate - 0.5 * previous
             ahead, previous = torch.clamp(ahead, -limit, limit), estimate
-            s = t - 1 / n_steps
+            s = t - start_time / n_steps
             alpha_s, sigma_s = self.alpha_sigma(s)
             # sigma_{t|s}^2 / sigma_t^2 in the notation of section 3.3.
             fraction = -torch.expm1(self.gamma(s) - self.gamma(t))[:, None]

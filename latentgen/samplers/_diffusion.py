@@ -3,16 +3,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import math
+from copy import copy
 from numbers import Integral, Real
 from zlib import crc32
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from latentgen.networks._denoisers import MLPDenoiser, UNetDenoiser
 from latentgen.networks._diffusion import VariationalDiffusion
-from latentgen.samplers._network_sampler import NetworkSampler
+from latentgen.samplers._members import clone_with, fill, fit_member, view
+from latentgen.samplers._network_sampler import INFERENCE_BATCH, NetworkSampler
+from latentgen.utils._random import draw_seed, make_generator
 
 # Widths in use with width=None.
 _MLP_WIDTH, _UNET_WIDTH = 384, 32
@@ -27,7 +31,8 @@ class DiffusionSampler(NetworkSampler):
 
     A network learns to tell codes from noise at every noise level; a draw starts from noise and
     is denoised in a few steps. Slow to fit and to draw from beside the closed forms, but not
-    tied to a shape of density. The training is skorch's.
+    tied to a shape of density. With `start` it moves the draws of another sampler to where codes
+    are dense instead. The training is skorch's.
 
     Read more in the :ref:`User Guide <samplers>`.
 
@@ -56,6 +61,12 @@ class DiffusionSampler(NetworkSampler):
         Denoising steps of a draw, best 10 or more (with 5, draws lose a quarter to a half of
         their variance), and terms in the bound of ``score_samples``. Read when these are called,
         so that it may be changed after ``fit``.
+    start : sampler, default=None
+        Draws of a clone of it, fitted to the same codes, are given the noise of `start_time` and
+        denoised from there [5]_, instead of pure noise from time 1. It must not need labels.
+    start_time : float, default=0.5
+        Time in (0, 1] to which draws of `start` are moved: near 0 they stay as they are, at 1
+        nothing is left of them. Read at draws; without effect where `start` is None.
     n_importance : int, default=1
         Chains of noisy codes that ``score_samples`` averages for each code, read when it is
         called. 1 gives the bound with `n_steps` terms; with more it is tighter [4]_.
@@ -115,6 +126,8 @@ class DiffusionSampler(NetworkSampler):
     limit_ : ndarray of shape (n_features_in_,)
         1.5 times the largest distance of a code from the mean in each feature, in standard
         deviations. Draws stay within it.
+    start_ : estimator or None
+        Fitted `start`.
     device_ : str
         Device in use.
     novelty_ : float
@@ -161,6 +174,8 @@ class DiffusionSampler(NetworkSampler):
     the weights are those of the densities at the chains, without clipping. The noise depends on
     nothing but the values of the code, so that equal codes have equal scores.
 
+    With `start`, draws have its sources, and ``score_samples`` stays that of draws from noise.
+
     A fit costs one pass of the network forward and backward for each code and epoch, a draw
     `n_steps` passes forward: on one thread 4 minutes for 60 000 codes of 64 numbers, and
     8 seconds for 10 000 draws.
@@ -177,6 +192,9 @@ class DiffusionSampler(NetworkSampler):
     .. [4] Y. Burda, R. Grosse, R. Salakhutdinov. "Importance Weighted Autoencoders". ICLR 2016,
        theorem 1; here the noisy codes are what is averaged over.
        https://arxiv.org/abs/1509.00519
+    .. [5] C. Meng, Y. He, Y. Song, J. Song, J. Wu, J.-Y. Zhu, S. Ermon. "SDEdit: Guided Image
+       Synthesis and Editing with Stochastic Differential Equations". ICLR 2022, section 3.
+       https://arxiv.org/abs/2108.01073
 
     Examples
     --------
@@ -188,7 +206,14 @@ class DiffusionSampler(NetworkSampler):
     (3, 2)
     """
 
-    _read_at_draws = ("temperature", "n_steps", "n_importance", "min_novelty")
+    _read_at_draws = (
+        "temperature",
+        "n_steps",
+        "start",
+        "start_time",
+        "n_importance",
+        "min_novelty",
+    )
 
     _parameter_constraints: dict = {
         "code_shape": ["array-like", StrOptions({"auto"}), None],
@@ -198,6 +223,8 @@ class DiffusionSampler(NetworkSampler):
         "gamma_min": [Interval(Real, -20, 20, closed="both")],
         "gamma_max": [Interval(Real, -20, 20, closed="both")],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "start": [HasMethods(["fit", "sample", "get_params"]), None],
+        "start_time": [Interval(Real, 0, 1, closed="right")],
         "n_importance": [Interval(Integral, 1, None, closed="left")],
         **NetworkSampler._parameter_constraints,
     }
@@ -212,6 +239,8 @@ class DiffusionSampler(NetworkSampler):
         gamma_min=-5.0,
         gamma_max=6.0,
         n_steps=25,
+        start=None,
+        start_time=0.5,
         n_importance=1,
         max_epochs=35,
         batch_size="auto",
@@ -234,6 +263,8 @@ class DiffusionSampler(NetworkSampler):
         self.gamma_min = gamma_min
         self.gamma_max = gamma_max
         self.n_steps = n_steps
+        self.start = start
+        self.start_time = start_time
         self.n_importance = n_importance
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -253,10 +284,21 @@ class DiffusionSampler(NetworkSampler):
         self._set_scale(Z)
         self.limit_ = 0.0
         self._train_on(Z, rng, code_shape)
+        self.start_ = None
+        if self.start is not None:
+            start = clone_with(self.start, lambda name: draw_seed(rng))
+            self.start_ = fit_member(start, "fit", (Z,), {})
 
     def _partial_fit(self, Z, y, rng, code_shape=None):
+        if self.start_ is not None and not hasattr(self.start_, "partial_fit"):
+            raise ValueError(
+                "partial_fit needs a 'start' with 'partial_fit', got "
+                f"{type(self.start_).__name__}. Use fit with all codes."
+            )
         # One epoch from the weights of the last one, with a new optimizer.
         self._train_on(Z, rng, code_shape or self.code_shape_, n_epochs=1, go_on=True)
+        if self.start_ is not None:
+            self.start_ = fit_member(copy(self.start_), "partial_fit", (Z,), {})
 
     def _train_on(self, Z, rng, code_shape, **how):
         design = self._settle_design(Z.shape[1], code_shape)
@@ -315,23 +357,47 @@ class DiffusionSampler(NetworkSampler):
             denoiser = UNetDenoiser(code_shape, **sizes)
         return VariationalDiffusion(denoiser, gamma_min, gamma_max)
 
+    def _sample(self, n_samples, rng, y=None):
+        if self.start_ is None:
+            return super()._sample(n_samples, rng)
+        X_new, source = np.empty((n_samples, len(self.mean_)), dtype=np.float32), {}
+        start, training_rows = view(self.start_, self.start), np.arange(self._n_codes_seen)
+        generator = make_generator(rng)
+        # In batches throughout, so that a large draw needs little memory beside its result.
+        for batch in gen_batches(n_samples, INFERENCE_BATCH):
+            rows = np.arange(batch.start, batch.stop)
+            fill(X_new, source, rows, start, None, rng, training_rows)
+            Z = self._add_noise(self._standardize(X_new[batch]), generator)
+            Z = self._denoise(Z, self.start_time, generator)
+            X_new[batch] = self.mean_ + self.scale_ * Z
+        return X_new, source
+
     def _draw_standardized(self, n_samples, generator):
+        noise = self._draw_noise((n_samples, len(self.mean_)), generator)
+        return self._denoise(noise, 1.0, generator)
+
+    def _add_noise(self, Z, generator):
+        """Give codes the noise of `start_time`."""
+        alpha, sigma = self.net_.module_.alpha_sigma(torch.tensor([float(self.start_time)]))
+        return alpha.item() * Z + sigma.item() * self._draw_noise(Z.shape, generator)
+
+    def _draw_noise(self, shape, generator):
+        noise = generator.standard_normal(shape, dtype=np.float32)
+        noise *= np.float32(self.temperature)
+        return noise
+
+    def _denoise(self, Z, start_time, generator):
+        """Denoise noisy codes of a time, in place."""
         module = self.net_.module_
         limit = torch.from_numpy(self.limit_).to(self.device_)
 
-        def draw_noise(shape):
-            noise = generator.standard_normal(shape, dtype=np.float32)
-            noise *= np.float32(self.temperature)
-            return noise
-
         def denoise(u):
             def noise():
-                return torch.from_numpy(draw_noise(tuple(u.shape))).to(u.device)
+                return torch.from_numpy(self._draw_noise(tuple(u.shape), generator)).to(u.device)
 
-            return module.draw(u, self.n_steps, limit, noise)
+            return module.draw(u, self.n_steps, limit, noise, start_time)
 
-        start = draw_noise((n_samples, len(self.mean_)))
-        return self._apply(denoise, start, out=start)
+        return self._apply(denoise, Z, out=Z)
 
     def _standardized_log_density(self, Z):
         # Chosen by the values of a code, so that a score does not depend on the rows around it,

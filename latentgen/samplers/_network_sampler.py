@@ -18,7 +18,7 @@ from latentgen.utils._random import make_generator
 from latentgen.utils._warnings import warn_user
 
 # Codes that are drawn or scored at a time.
-_INFERENCE_BATCH = 1024
+INFERENCE_BATCH = 1024
 # Shorter trainings are not judged; and nats per value by which a loss may be worse than that of one
 # normal distribution: with the defaults that were 0.2 at most, from one epoch to the next.
 _STEPS_TO_LEARN, _MARGIN = 200, 1.0
@@ -85,7 +85,7 @@ class NetworkSampler(NetworkMixin, BaseSampler):
     def _sample(self, n_samples, rng, y=None):
         generator = make_generator(rng)
         X_new = np.empty((n_samples, len(self.mean_)), dtype=np.float32)
-        for batch in gen_batches(n_samples, _INFERENCE_BATCH):
+        for batch in gen_batches(n_samples, INFERENCE_BATCH):
             Z = self._draw_standardized(batch.stop - batch.start, generator)
             X_new[batch] = self.mean_ + self.scale_ * Z
         return X_new
@@ -97,5 +97,5 @@ class NetworkSampler(NetworkMixin, BaseSampler):
 
     def _apply(self, function, *arrays, out):
         return apply_in_batches(
-            function, *arrays, out=out, batch_size=_INFERENCE_BATCH, device=self.device_
+            function, *arrays, out=out, batch_size=INFERENCE_BATCH, device=self.device_
         )

@@ -1,16 +1,18 @@
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from latentgen import ConvAutoencoder, make_latent_pipeline
 from latentgen.networks._denoisers import MLPDenoiser, TimeEmbedding, UNetDenoiser, _Attention
 from latentgen.networks._diffusion import VariationalDiffusion
-from latentgen.samplers import DiffusionSampler
+from latentgen.samplers import DiffusionSampler, KernelDensitySampler
 
 SPREAD, N_FEATURES = 0.5, 8
 
@@ -166,6 +168,19 @@ def test_five_steps_are_too_few(exact):
     assert 0.4 < u.var().item() / SPREAD**2 < 0.7
 
 
+@pytest.mark.parametrize("start_time, allowed", [(0.2, 0.02), (0.6, 0.12)])
+def test_noisy_codes_are_denoised_in_few_steps(exact, toy, start_time, allowed):
+    seeds = iter(range(1, 1000))
+
+    def noise():
+        return torch.from_numpy(noise_of(next(seeds), 8000))
+
+    u = exact.diffuse(toy, torch.full((8000,), start_time), noise())
+    u = exact.draw(u, 5, torch.full((N_FEATURES,), 10.0), noise, start_time)
+    error = 5 * math.sqrt(2 / u.numel())
+    assert u.var().item() == pytest.approx(SPREAD**2, rel=allowed + error)
+
+
 def test_first_step_is_the_posterior_given_the_estimate(exact):
     # q(u_s | u_t, u) written out, from t = 1 to s = 1 / 2, and then the estimate at s.
     start, noise = torch.from_numpy(noise_of(1, 4)), torch.from_numpy(noise_of(2, 4))
@@ -264,6 +279,41 @@ def test_draws_recover_a_correlated_gaussian(fitted, n_steps):
     assert np.all(np.abs(X_new.mean(axis=0) - MEAN) < (error + 0.1) * scale)
     difference = np.abs(np.cov(X_new.T) - COVARIANCE) / np.outer(scale, scale)
     assert np.all(difference < 1.5 * error + 0.1)
+
+
+def test_draws_start_from_another_sampler(correlated):
+    start = KernelDensitySampler(0.1)
+    sampler = small(start=start, start_time=0.05).fit(correlated)
+    assert not hasattr(start, "n_features_in_")
+    X_new, source = sampler.sample(500, random_state=0, return_source=True)
+    assert np.abs(X_new - correlated[source.row]).mean() < 0.2
+    # At time 1 nothing is left of the start.
+    far = sampler.set_params(start_time=1.0).sample(500, random_state=0)
+    assert np.abs(far - correlated[source.row]).mean() > 0.5
+
+
+def test_what_start_reads_at_draws_may_be_changed(correlated):
+    sampler = small(start=KernelDensitySampler(0.1), start_time=0.05).fit(correlated)
+    spread = sampler.sample(2000, random_state=0).std()
+    sampler.set_params(start__temperature=30.0)
+    assert sampler.sample(2000, random_state=0).std() > 1.5 * spread
+
+
+def test_partial_fit_takes_new_codes_into_the_start(correlated):
+    sampler = small(start=KernelDensitySampler(0.1), start_time=0.05).fit(correlated)
+    before = pickle.dumps(sampler.start_)
+    grown = copy.deepcopy(sampler).partial_fit(correlated + 1)
+    _, source = grown.sample(500, random_state=0, return_source=True)
+    assert source.row.max() > 4000
+    assert pickle.dumps(sampler.start_) == before
+
+
+def test_start_may_be_of_scikit_learn_and_then_cannot_grow(correlated):
+    sampler = small(start=GaussianMixture(), start_time=0.05).fit(correlated)
+    X_new = sampler.sample(3000, random_state=0)
+    np.testing.assert_allclose(X_new.mean(axis=0), MEAN, atol=0.2)
+    with pytest.raises(ValueError, match="'start' with 'partial_fit', got GaussianMixture"):
+        sampler.partial_fit(correlated)
 
 
 def test_score_is_a_lower_bound_that_rises_with_the_steps(fitted, correlated):
