@@ -147,7 +147,9 @@ def growth(setting, smoke):
         sampler.fit(wide[:200])  # Imports come before the measurement.
     for name, sampler in samplers.items():
         for axis in ("codes", "values"):
-            points = [(size, _cpu_time(sampler.fit, Z)) for kind, size, Z in measured if kind == axis]
+            points = [
+                (size, _cpu_time(sampler.fit, Z)) for kind, size, Z in measured if kind == axis
+            ]
             slope = float(np.polyfit(*np.log(points).T, 1)[0])
             for size, fit_seconds in points:
                 yield {
