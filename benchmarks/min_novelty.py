@@ -46,7 +46,7 @@ def samplers(Z):
 
 def mnist_codes(data_home, cache):
     X, _ = fetch_mnist(data_home=data_home, return_X_y=True)
-    # The model of mnist_core.py, if that has run.
+    # A model that another run has left, if there is one.
     path = Path(cache) / "mnist-autoencoder-20-epochs-0.latentgen"
     autoencoder = cached(path, lambda: ConvAutoencoder(64, random_state=0).fit(X))
     return autoencoder.transform(X)

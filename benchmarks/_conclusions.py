@@ -1,0 +1,166 @@
+"""What to take from the tables: five lines, and the table of the README, both made from rows.
+
+Words follow from rows too: a sampler is called better than another only where the interval of the
+paired difference over seeds leaves 0 out, or, with one seed, where it is by half.
+"""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from _findings import fid, has, lower, markdown
+from _rows import NotRun, difference, mean, read, select
+
+# What counts as new: as far from the training images as unseen ones, nearly.
+NOVEL = 0.9
+REFERENCES = ("real images of the fit", "perfect sampler", "copy of training codes")
+
+
+def _space(data, latent_dim):
+    """Rows of samplers on one kind of codes, and of the references."""
+    rows = select(read("samplers"), data=has(data))
+    return rows[rows["latent_dim"].isna() | (rows["latent_dim"] == latent_dim)]
+
+
+def _samplers(rows, per_class=False):
+    """Settings that are samplers, with their rows."""
+    return {
+        name: group
+        for name, group in rows.groupby("setting", sort=False)
+        if name not in REFERENCES and name.endswith("per class") == per_class
+    }
+
+
+def _new(samplers):
+    """Samplers whose images are as far from the training images as unseen ones, nearly."""
+    kept = {name: rows for name, rows in samplers.items() if mean(rows, "novelty").value >= NOVEL}
+    if not kept:
+        raise NotRun(f"a sampler with novelty {NOVEL} and above")
+    return kept
+
+
+def _ranked(samplers, column):
+    return sorted(samplers, key=lambda name: mean(samplers[name], column).value)
+
+
+def _level(samplers, column):
+    """The best sampler, and those that are not resolved from it."""
+    first, *others = _ranked(samplers, column)
+    return [first] + [
+        name for name in others if lower(samplers[first], samplers[name], column) is None
+    ]
+
+
+def which_sampler():
+    rows = _space("mnist", 64)
+    samplers = _new(_samplers(rows))
+    best, *level = _level(samplers, "fid_codes")
+    perfect = mean(select(rows, setting="perfect sampler"), "fid_codes")
+    its = samplers[best]
+    level = f"; not resolved from it: {', '.join(level)}" if level else ""
+    return (
+        f"**Sampler.** Of those whose images are new (novelty {NOVEL} and above), `{best}` is "
+        f"nearest to decoded unseen codes on MNIST with 64 values: FID of codes "
+        f"{mean(its, 'fid_codes').value:.2f} where unseen codes have {perfect.value:.2f}, FID "
+        f"{mean(its, 'fid').value:.2f} against test images, novelty "
+        f"{mean(its, 'novelty').value:.2f}, {_seeds(its)}{level}."
+    )
+
+
+def which_on_photographs():
+    rows = _space("cifar10", 128)
+    samplers = _samplers(rows)
+    by_codes, by_images = _ranked(samplers, "fid_codes")[0], _ranked(samplers, "fid")[0]
+    near, far = (mean(samplers[name], "fid").value for name in (by_images, by_codes))
+    reads = "the same one"
+    if by_codes != by_images:
+        reads = (
+            f"`{by_images}` is nearest, with FID {near:.1f} where the other has {far:.1f}, which "
+            "counts errors of the decoder too"
+        )
+    perfect = mean(select(rows, setting="perfect sampler"), "fid_codes").value
+    return (
+        "**Photographs** (CIFAR-10, stored as JPEG, 128 values): "
+        f"`{by_codes}` is nearest to decoded unseen codes, with FID of codes "
+        f"{mean(samplers[by_codes], 'fid_codes').value:.2f} where these have {perfect:.2f}, "
+        f"{_seeds(samplers[by_codes])}; against real images: {reads}."
+    )
+
+
+def usefulness():
+    rows = read("tstr")
+    drawn = select(rows, setting=has("per-class FastHVRT"), n_generated=10_000)
+    real = select(rows, setting=lambda name: name.startswith("real") and "+" not in name)
+    real = select(real, n_generated=10_000)
+    gap = difference(real, drawn, "tstr")
+    within = f" ({gap.low:.2%} to {gap.high:.2%})" if gap.n_seeds > 1 else ""
+    return (
+        "**Training data.** A classifier of 10 000 generated digits reaches "
+        f"{mean(drawn, 'tstr').value:.2%}, of 10 000 real ones {mean(real, 'tstr').value:.2%}: "
+        f"{gap.value:.2%} less{within}, {_seeds(drawn)}."
+    )
+
+
+def variational():
+    rows = read("generation")
+    plain = select(rows, setting=has("AE + epanechnikov, leaf 5"), latent_dim=64)
+    normal = select(rows, setting=lambda name: name.startswith("VAE + N"), latent_dim=64)
+    column = fid(plain)
+    better = {True: "higher", False: "lower", None: "a level"}[lower(plain, normal, column)]
+    return (
+        "**A KL term** is not needed: N(0, I) decoded by a variational autoencoder with beta 1 "
+        f"has {better} FID, {mean(normal, column).value:.3g} where codes of a plain one, drawn by "
+        f"FastHVRT, have {mean(plain, column).value:.3g}, {_seeds(plain)}."
+    )
+
+
+def speed():
+    rows = read("peers")
+    ours, ddpm = (select(rows, setting=has(name)) for name in ("latentgen", "DDPM"))
+    ratio = mean(ddpm, "sample_seconds").value / mean(ours, "sample_seconds").value
+    return (
+        f"**Speed.** A small DDPM with the same training budget takes {ratio:.3g} times as long to "
+        f"draw as many images, at FID {mean(ddpm, fid(ddpm)).value:.3g} where ours have "
+        f"{mean(ours, fid(ours)).value:.3g}."
+    )
+
+
+def conclusions():
+    """Five lines for people who want to know what to take."""
+    lines = []
+    for line in (which_sampler, which_on_photographs, usefulness, variational, speed):
+        try:
+            lines.append(f"1. {line()}")
+        except NotRun as error:
+            name = line.__name__.replace("_", " ").capitalize()
+            lines.append(f"1. **{name}**: not run ({error}).")
+    return "\n".join(lines)
+
+
+def headline():
+    """The table of the README: samplers per class on MNIST with 64 values, and what bounds them."""
+    rows = _space("mnist", 64)
+    per_class = _samplers(rows, per_class=True)
+    shown = {name: select(rows, setting=name) for name in REFERENCES} | {
+        name: per_class[name] for name in _ranked(per_class, "fid_codes")
+    }
+    columns = {
+        "fid": ("FID", ".2f"),
+        "fid_codes": ("FID of codes", ".2f"),
+        "coverage": ("coverage", ".3f"),
+        "novelty": ("novelty", ".2f"),
+        "copied_fraction": ("copied", ".1%"),
+        "tstr": ("TSTR", ".2%"),
+    }
+    columns = {key: about for key, about in columns.items() if key in rows}
+    lines = []
+    for name, group in shown.items():
+        cells = [
+            format(mean(group, key).value, form) if group[key].notna().any() else ""
+            for key, (_, form) in columns.items()
+        ]
+        lines.append([name, *cells])
+    return markdown(["", *(title for title, _ in columns.values())], lines)
+
+
+def _seeds(rows):
+    n_seeds = rows["seed"].nunique()
+    return "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
