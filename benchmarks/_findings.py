@@ -77,7 +77,12 @@ def verdict(claim):
 
 def has(text):
     """Condition: the value has this text in it."""
-    return lambda value: text.lower() in str(value).lower()
+
+    def holds(value):
+        return text.lower() in str(value).lower()
+
+    holds.text = text
+    return holds
 
 
 def dial(rows, name):

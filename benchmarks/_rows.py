@@ -56,8 +56,13 @@ def select(rows, **conditions):
         holds = wanted if callable(wanted) else _equals(wanted)
         rows = rows[rows[column].map(holds).astype(bool)]
     if rows.empty:
-        raise NotRun(", ".join(f"{column}={value}" for column, value in conditions.items()))
+        raise NotRun(", ".join(f"{column}={_said(value)}" for column, value in conditions.items()))
     return rows
+
+
+def _said(wanted):
+    """A condition in words."""
+    return getattr(wanted, "text", "...") if callable(wanted) else wanted
 
 
 def _equals(wanted):

@@ -27,7 +27,12 @@ from _findings import findings, markdown, published_tables
 from _rows import NotRun, mean, read, select
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/benchmarks.md", "docs/coming_from_hvrt_diffuser.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/benchmarks.md",
+    "docs/coming_from_hvrt_diffuser.md",
+    "docs/design.md",
+)
 NUMBER = re.compile(r"([-+]?\d[\d.]*)( ?%)?<!-- ([^>|]+?)((?: \| [^>|]+?)+) -->")
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
