@@ -128,8 +128,9 @@ def bandwidth(setting):
         sampler = FastHVRTSampler(min_samples_leaf=5, bandwidth=width, random_state=0)
         Z_new = sampler.fit(setting.Z).sample(size, random_state=0)
         X_new = setting.autoencoder.inverse_transform(Z_new)
-        # Unseen and generated images are searched in part, the training images all.
-        far = novelty(_flat(setting.X), _flat(setting.X_test[:1000]), _flat(X_new[:2500]))
+        # Unseen and generated images are searched in part, the training images all. The first
+        # test images of MNIST were written by other people than the last ones.
+        far = novelty(_flat(setting.X), _flat(setting.X_test[::10]), _flat(X_new[::4]))
         yield {
             "sampler": "FastHVRT epanechnikov",
             "value": "published" if width is None else width,
