@@ -28,7 +28,7 @@ from latentgen import (
     NormalizingFlowSampler,
 )
 from latentgen.autoencoders import MaskedAutoencodingObjective
-from latentgen.metrics import ClassifierFeatures
+from latentgen.metrics import ClassifierFeatures, ImageNetFeatures
 from latentgen.samplers import PriorSampler
 
 # Constructor arguments that are cheap enough for hundreds of fits.
@@ -96,7 +96,7 @@ PIPELINES = [
 ]
 
 # Estimators that are neither autoencoder nor sampler, such as feature extractors.
-OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32)]
+OTHERS = [ClassifierFeatures(max_epochs=1, batch_size=32), ImageNetFeatures(side=8, batch_size=8)]
 
 ESTIMATORS = AUTOENCODERS + SAMPLERS + PIPELINES + OTHERS
 

@@ -14,6 +14,7 @@ from latentgen.metrics._diagnostics import (
 )
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
+from latentgen.metrics._imagenet import ImageNetFeatures
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._report import generation_report
 from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
@@ -23,6 +24,7 @@ __all__ = [
     "ClassifierFeatures",
     "FIDScorer",
     "GenerationScorer",
+    "ImageNetFeatures",
     "KIDScorer",
     "TSTRScorer",
     "active_units",

