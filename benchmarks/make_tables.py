@@ -70,12 +70,29 @@ TABLES = {
         "conditional",
         "ensemble",
         "hvrt_dials",
-        "peers",
-        "added_images",
         "samplers",
     )
 }
 TABLES |= {
+    "peers": (
+        "peers",
+        ["latent_dim", "epochs"],
+        ["library", "model", "sampler"],
+        {
+            "fid": "FID",
+            "fid_codes": "FID of codes",
+            "coverage": "coverage",
+            "novelty": "novelty",
+            "speed_ratio": "images per second over ours",
+            "mega_macs_per_image": "million multiply-adds",
+        },
+    ),
+    "added_images": (
+        "added_images",
+        ["data"],
+        ["images_per_class", "training", "sampler"],
+        {"accuracy": "accuracy"},
+    ),
     "recipe": (
         "recipe",
         ["space"],
@@ -171,7 +188,10 @@ def grouped_table(name, split, keys, columns, conditions=None):
         lines = []
         for names, same in group.groupby(there, sort=False, dropna=False):
             by_seed = same.groupby("seed")[shown].mean() if "seed" in same else same[shown]
-            cells = [_cell(by_seed[key], ".2%" if key == "tstr" else ".3g") for key in shown]
+            cells = [
+                _cell(by_seed[key], ".2%" if key in ("tstr", "accuracy") else ".3g")
+                for key in shown
+            ]
             lines.append([*map(_short, names), str(len(by_seed)), *cells])
         title = ", ".join(
             f"{_short(value)} {key.replace('_', ' ')}" if not isinstance(value, str) else value

@@ -242,15 +242,14 @@ def main():
             "draws": lambda: draws(setting, arguments.smoke),  # noqa: B023
         }
         for part in arguments.parts:
-            about = {"part": part, **setting.about()}
-            blank = {"axis": "", "value": ""}
-            rows = [about | blank | row | environment() for row in parts[part]()]
-            shown = dict.fromkeys(key for row in rows for key in row)
-            print_rows(rows, [key for key in shown if key not in environment()])
-            sys.stdout.flush()
-            if not arguments.smoke:
-                keys = ("part", "latent_dim", "sampler", "axis", "n", "value")
-                update_rows("published_claims", rows, keys, arguments.results)
+            about = {"part": part, **setting.about(), "axis": "", "value": ""}
+            for row in parts[part]():
+                row = about | row
+                print_rows([row], list(row))
+                sys.stdout.flush()
+                if not arguments.smoke:
+                    keys = ("part", "latent_dim", "sampler", "axis", "n", "value")
+                    update_rows("published_claims", [row | environment()], keys, arguments.results)
 
 
 if __name__ == "__main__":
