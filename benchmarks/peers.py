@@ -10,7 +10,8 @@
 
 Parts whose library is missing are left out with a line that says so; docs/peers.md says how to
 install them. Rows that are there are not made again, and generated images are kept in ``--cache``,
-so that the table can be made piece by piece; ``--plot`` draws the picture from the results file.
+so that the table can be made piece by piece; ``--report`` makes tables and the
+picture of the results file.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -33,6 +34,7 @@ import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+import _peers_report
 import numpy as np
 import torch
 from _judge import cached
@@ -666,12 +668,19 @@ def parse_arguments():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--models", nargs="*", default=list(PYTHAE_MODELS), help="of pythae")
     parser.add_argument("--parts", nargs="+", default=["autoencoders", "pixels", "unets"])
-    parser.add_argument("--plot", action="store_true", help="draw the picture, and nothing else")
+    parser.add_argument(
+        "--report", action="store_true", help="only write tables and picture from the results file"
+    )
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
+    if arguments.report:
+        rows = _peers_report.read(Path(arguments.results) / "peers.csv")
+        _peers_report.write(rows, Path(arguments.results) / "peers.md")
+        _peers_report.plot(rows, PICTURE)
+        return
     torch.set_num_threads(1)
     # Trainers of pythae write logs.
     logging.disable(logging.WARNING)
