@@ -58,6 +58,8 @@ def pair_rows(rows):
 
 def name_of(row):
     """Short name of a row."""
+    if row["library"] == "real":
+        return "real training images"
     if row["library"] == "latentgen":
         return f"latentgen, {row['sampler']}"
     if row["library"] == "imbalanced-learn":
@@ -146,7 +148,7 @@ def write(rows, path):
             & (rows["seed"].astype(str) == "0")
         ]
         lines += ["### U-Nets on pixels", "", *table(pd.concat([unit, others]), few), ""]
-    pixels = rows[rows["model"] == "pixels"]
+    pixels = rows[rows["model"].isin(["pixels", "images"])]
     if len(pixels):
         lines += ["### Densities of pixels", "", *table(pixels, COLUMNS), ""]
     lines += [
@@ -176,9 +178,9 @@ def plot(rows, path):
     coded = rows[rows["library"].isin(["latentgen", "pythae"])]
     epochs = max(coded["epochs"], key=int)
     coded = coded[(coded["epochs"] == epochs) & (coded["latent_dim"] == "64")]
-    others = rows[~rows["library"].isin(["latentgen", "pythae"])]
+    others = rows[~rows["library"].isin(["latentgen", "pythae", "real"])]
     shown = pd.concat([coded, others])
-    shown = shown[shown["seed"].astype(str) == "0"]
+    shown = shown[(shown["seed"].astype(str) == "0") & shown["images_per_second"].notna()]
     figure, axes = plt.subplots(
         1,
         2,

@@ -56,6 +56,7 @@ from latentgen.metrics import ClassifierFeatures, frechet_distance, novelty
 from latentgen.networks._conv import ConvAutoencoderNet, default_channels
 
 BATCH = 128
+PERFECT = "decoded test codes"
 PYTHAE_MODELS = ("AE", "VAE", "RAE_L2", "RAE_GP")
 # The first is the default of pythae, the second that of its authors' examples.
 RATES = (1e-4, 1e-3, 1e-2)
@@ -106,24 +107,28 @@ class Data:
         """Images to fit as floats (n, C, H, W) in [0, 1]."""
         return self.X_fit.astype(np.float32) / 255
 
-    def judge(self, X_new, X_decoded=None):
-        """Every number about generated images; `X_decoded` are reconstructed test images."""
+    def judge(self, X_new, X_decoded=None, rows=slice(None)):
+        """Every number about generated images.
+
+        `X_decoded` are the reconstructed test images, `rows` the test images to compare with.
+        """
         features = self.extractor.transform(X_new)
-        few = features[: self.n_drawn_slowly]
+        real = self.features["test"][rows]
         row = {
             "n_generated": len(X_new),
-            "n_real": len(self.X_test),
-            "fid": frechet_distance(self.features["test"], features),
+            "n_real": len(real),
+            "fid": frechet_distance(real, features),
             "fid_choose": frechet_distance(self.features["choose"], features),
             # Those that take long to draw are fewer, so all are also compared at their number.
-            "fid_few": frechet_distance(self.features["test"], few),
+            "fid_few": frechet_distance(real, features[: self.n_drawn_slowly]),
         }
         if X_decoded is not None:
-            decoded = self.extractor.transform(X_decoded)
+            decoded = self.extractor.transform(X_decoded[rows])
             row["fid_codes"] = frechet_distance(decoded, features)
-        flat = [X.reshape(len(X), -1) / np.float32(255) for X in (self.X_fit, self.X_test, X_new)]
-        compared = self.n_drawn_slowly
-        near = novelty(flat[0], flat[1][:compared], flat[2][:compared])
+        n = self.n_drawn_slowly
+        parts = self.X_fit, self.X_test[rows][:n], X_new[:n]
+        train, real, new = (X.reshape(len(X), -1) / np.float32(255) for X in parts)
+        near = novelty(train, real, new)
         return row | {"novelty": near.novelty, "near_copies": near.near_copies}
 
 
@@ -541,9 +546,9 @@ class Run:
 
     def group(self, make, about, names):
         """Fit a model where images of one of its samplers are missing, and judge all."""
-        there = {tuple(row[key] for key in KEYS) for row in self.rows()}
+        there = self.keys_there()
         abouts = {name: {**about, "sampler": name} for name in names}
-        keys = {name: tuple(str(about[key]) for key in KEYS) for name, about in abouts.items()}
+        keys = {name: self.key(about) for name, about in abouts.items()}
         wanted = [name for name in names if keys[name] not in there]
         missing = [name for name in wanted if not self.file(keys[name]).exists()]
         if missing:
@@ -567,6 +572,12 @@ class Run:
                 row = {**abouts[name], **json.loads(str(kept["numbers"]))}
                 row |= self.data.judge(kept["X_new"], kept.get("X_decoded"))
             self.write(row)
+
+    def key(self, about):
+        return tuple(str(about[key]) for key in KEYS)
+
+    def keys_there(self):
+        return {self.key(row) for row in self.rows()}
 
     def file(self, key):
         return self.cache / f"{'_'.join(key).replace(' ', '-').replace('/', '-')}.npz"
@@ -595,6 +606,20 @@ class Run:
         about |= {"epochs": epochs, "seed": seed}
         make = functools.partial(LatentgenModel, self.data, latent_dim, epochs, seed)
         self.group(make, about, LatentgenModel.names())
+        self.reference(about | {"sampler": PERFECT}, about | {"sampler": "LocalGaussian"})
+
+    def reference(self, about, decoded_by=None):
+        """What decoded codes of half of the test images reach at the other, or training images."""
+        if self.key(about) in self.keys_there():
+            return
+        if decoded_by is None:
+            row = self.data.judge(self.data.X_fit[: self.data.n_generated])
+        else:
+            with np.load(self.file(self.key(decoded_by))) as kept:
+                X_decoded = kept["X_decoded"]
+            half = len(X_decoded) // 2
+            row = self.data.judge(X_decoded[:half], X_decoded, slice(half, None))
+        self.write(about | row)
 
     def pythae(self, model, latent_dim, epochs, seed):
         self.pythae_at(self.best_rate(model), PythaeModel.names(), model, latent_dim, epochs, seed)
@@ -620,6 +645,8 @@ class Run:
         return min(found, key=found.get)
 
     def pixels(self, seed):
+        real = {"library": "real", "model": "images", "sampler": "training images"}
+        self.reference(real | {"latent_dim": "", "epochs": "", "seed": 0})
         about = {"model": "pixels", "epochs": "", "seed": seed}
         if installed("imbalanced-learn"):
             library = {"library": "imbalanced-learn", "latent_dim": ""}
