@@ -6,7 +6,7 @@
   the best of three on the images to choose by.
 - scikit-learn's PCA with a mixture or a kernel density, and SMOTE of imbalanced-learn, on pixels.
 - A U-Net of `diffusers`, trained as a DDPM and drawn by DDIM, or by the flow matching of
-  `torchcfm`, for as many seconds of processor time as our pipeline took, and three times that.
+  `torchcfm`, for as many seconds of processor time as our pipeline took, and ten times that.
 
 Parts whose library is missing are left out with a line that says so; docs/peers.md says how to
 install them. Rows that are there are not made again, and generated images are kept in ``--cache``,
@@ -61,9 +61,9 @@ PYTHAE_MODELS = ("AE", "VAE", "RAE_L2", "RAE_GP")
 # The first is the default of pythae, the second that of its authors' examples.
 RATES = (1e-4, 1e-3, 1e-2)
 MAF_EPOCHS = 10
-# Seconds of training, in those of our pipeline of 64 values and 20 epochs, and steps of drawing.
-BUDGETS = (1, 3)
-STEPS = (20,)
+# Seconds of training, in those of our pipeline of 64 values and 5 epochs, and steps of drawing.
+BUDGETS = (1, 10)
+STEPS = (10,)
 KEYS = ("library", "model", "sampler", "latent_dim", "epochs", "seed")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "peers.png"
 LIBRARIES = {
@@ -659,7 +659,7 @@ class Run:
             self.group(make, about | library, names)
 
     def unets(self, seed):
-        wanted = ("8", "1", "0") if self.arguments.smoke else ("64", "20", "0")
+        wanted = ("8", "1", "0") if self.arguments.smoke else ("64", "5", "0")
         times = [
             float(row["fit_seconds"])
             for row in self.rows()
@@ -667,7 +667,7 @@ class Run:
             and (row["latent_dim"], row["epochs"], row["seed"]) == wanted
         ]
         if not times:
-            raise SystemExit("Run --parts autoencoders --epochs 20 first: it sets the time.")
+            raise SystemExit("Run --parts autoencoders --epochs 5 first: it sets the time.")
         steps = (2,) if self.arguments.smoke else STEPS
         for budget in BUDGETS[:1] if self.arguments.smoke else BUDGETS:
             for library, draws in (("diffusers", "DDIM"), ("torchcfm", "Euler")):
