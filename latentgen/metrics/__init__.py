@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from latentgen.metrics._copying import copied_fraction, data_copying_test
 from latentgen.metrics._diagnostics import (
     active_units,
     decoder_sensitivity,
@@ -16,6 +17,7 @@ from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
 from latentgen.metrics._imagenet import ImageNetFeatures
 from latentgen.metrics._latent import latent_ks_statistic, novelty
+from latentgen.metrics._manifold import precision_recall_density_coverage
 from latentgen.metrics._report import generation_report
 from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
 from latentgen.metrics._utility import tstr_score
@@ -28,6 +30,8 @@ __all__ = [
     "KIDScorer",
     "TSTRScorer",
     "active_units",
+    "copied_fraction",
+    "data_copying_test",
     "decoder_sensitivity",
     "equivariance_error",
     "frechet_distance",
@@ -39,6 +43,7 @@ __all__ = [
     "latent_spectrum",
     "linear_probe",
     "novelty",
+    "precision_recall_density_coverage",
     "scale_equivariance_error",
     "tstr_score",
 ]

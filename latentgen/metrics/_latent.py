@@ -9,6 +9,7 @@ from sklearn.utils import Bunch, check_scalar
 
 from latentgen.metrics._distances import check_pair
 from latentgen.utils._neighbors import NeighborIndex
+from latentgen.utils._novelty import NEAR_COPY
 from latentgen.utils._warnings import warn_user
 
 _BLOCK_VALUES = 2**23
@@ -76,7 +77,7 @@ def latent_ks_statistic(Z_real, Z_generated):
     return float(total / Z_real.shape[1])
 
 
-def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
+def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=NEAR_COPY):
     """Distance of generated rows from the training set, in units of unseen real rows.
 
     A sampler that copies its training set has an excellent Fréchet distance, so read the two
@@ -97,8 +98,8 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
         Which row of `X_train` a test row is, -1 for none; such a test row is measured to the other
         training rows. None finds them by a distance of 0, and warns of them.
     near_copy : float, default=0.3
-        A generated row is a near-copy if its distance to the training set is at most `near_copy`
-        times the median distance of the test rows.
+        A generated row is a near-copy if it is a training row, or nearer to its nearest training
+        row than `near_copy` times the distance of that row to its own nearest different one.
 
     Returns
     -------
@@ -109,7 +110,9 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
             Mean distance to the nearest training row of the generated rows, divided by that of
             the test rows; at least 0.
         near_copies : float
-            Fraction of near-copies, in [0, 1].
+            Fraction of near-copies, in [0, 1]; `copied_fraction` gives its interval.
+        near : ndarray of shape (n_generated,), dtype bool
+            Which generated rows are near-copies.
         distances : ndarray of shape (n_generated,)
             Euclidean distance of each generated row to its nearest training row.
         neighbors : ndarray of shape (n_generated,)
@@ -129,10 +132,16 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
 
     See Also
     --------
+    copied_fraction : Fraction of near-copies, with an interval.
     frechet_distance : What novelty is to be read beside.
 
     Notes
     -----
+    Novelty is a ratio of means, in which rows far from the data make up for copies: 86 % copies and
+    14 % outliers can have novelty 1. So look at the near-copies too. Their unit is local, since one
+    unit for all would miss copies where training rows are far apart, and take new rows for copies
+    where they are close together.
+
     The search is exact and scikit-learn's. With more than 8 columns it takes
     O((n_test + n_generated) n_train n_features) time, in matrix products, and some megabytes.
 
@@ -151,7 +160,7 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
     check_scalar(near_copy, "near_copy", Real, min_val=0)
     X_train, X_test = check_pair(X_train, X_test, names=("X_train", "X_test"))
     X_train, X_generated = check_pair(X_train, X_generated, names=("X_train", "X_generated"))
-    (X_train, X_test, X_generated), unit = _in_range(X_train, X_test, X_generated)
+    (X_train, X_test, X_generated), unit = in_range(X_train, X_test, X_generated)
     index = NeighborIndex(X_train)
     test_distances, rows = index.query(X_test)
     if test_rows is None:
@@ -172,11 +181,11 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=0.3):
             f"No row of 'X_test' differs from the {len(X_train)} rows of 'X_train', so there is no "
             "distance of unseen data to compare with. Pass different rows."
         )
-    distances, neighbors = index.query(X_generated)
+    distances, neighbors, near = index.find_near(X_generated, near_copy)
     return Bunch(
         novelty=float(distances.mean() / test_distances.mean()),
-        # A copy is one also where most test rows lie on others.
-        near_copies=float(np.mean(distances <= near_copy * np.median(test_distances))),
+        near_copies=float(near.mean()),
+        near=near,
         distances=distances * unit,
         neighbors=neighbors,
         test_distances=test_distances * unit,
@@ -200,7 +209,7 @@ def _distances_to_others(index, X, own):
     return np.where(rows[:, 0] == own, distances[:, 1], distances[:, 0])
 
 
-def _in_range(*parts):
+def in_range(*parts):
     """Rows in a unit in which squares of distances are finite and not 0, and this unit."""
     largest = max(float(np.abs(part).max()) for part in parts)
     if largest == 0 or _SMALLEST < largest < _LARGEST:

@@ -95,6 +95,34 @@ class NeighborIndex:
             distances[query] = every[rows[query]]
         return distances, rows
 
+    def find_near(self, X, limit):
+        """Nearest rows, and whether they are near in units of the distance there.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+        limit : float
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples,), dtype float64
+        rows : ndarray of shape (n_samples,), dtype int64
+        near : ndarray of shape (n_samples,), dtype bool
+            Where the distance is 0, or less than `limit` times the spacing of the nearest row.
+        """
+        if len(self.X) < 2:
+            distances, rows = self.query(X)
+            return distances, rows, distances == 0
+        distances, rows = self.query(X, n_neighbors=2)
+        gaps = np.subtract(self.X[rows[:, 0]], self.X[rows[:, 1]], dtype=np.float64)
+        distances, rows = distances[:, 0], rows[:, 0]
+        # A spacing is at most the gap between the two nearest rows, if they differ: what is far
+        # enough by that needs no search for the spacing.
+        gaps = np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
+        near = (distances < limit * gaps) | (gaps == 0)
+        near[near] = distances[near] < limit * self.spacings(rows[near])
+        return distances, rows, near | (distances == 0)
+
     def spacings(self, rows):
         """Distance of rows of the index to their nearest different row; nan if all are equal."""
         if len(self.X) < 2 or not len(rows):

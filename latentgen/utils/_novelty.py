@@ -11,8 +11,8 @@ import numpy as np
 from latentgen.exceptions import NearCopyWarning
 from latentgen.utils._warnings import warn_user
 
-# Below this ratio a draw is a near-copy.
-_NEAR_COPY = 0.3
+#: Below this ratio a draw is a near-copy.
+NEAR_COPY = 0.3
 _MOST_ROUNDS = 10
 
 
@@ -43,7 +43,7 @@ def novelty_estimates(ratios, min_novelty):
     # Order statistics one standard deviation of a binomial count beside the median.
     low = int(np.floor(0.5 * (n_draws - np.sqrt(n_draws))))
     high = int(np.ceil(0.5 * (n_draws + np.sqrt(n_draws))))
-    n_near = np.nan if np.isnan(median) else np.sum(ratios < _NEAR_COPY)
+    n_near = np.nan if np.isnan(median) else np.sum(ratios < NEAR_COPY)
     # Two of each added, so that none of 200 is not taken for certainty [Agresti, Coull 1998].
     near = (n_near + 2) / (n_draws + 4)
     return {
@@ -59,7 +59,7 @@ def describe_near_copies(name, fraction):
     """What to say of a sampler most of whose draws are near-copies."""
     return (
         f"{100 * fraction:.0f} % of the draws of {name} are near-copies of training codes: nearer "
-        f"than {_NEAR_COPY} of the distance between codes there. Choose a smoother density, for "
+        f"than {NEAR_COPY} of the distance between codes there. Choose a smoother density, for "
         "example a larger bandwidth; 'min_novelty' helps where only some draws are near."
     )
 

@@ -74,7 +74,7 @@ class SpacedIndex(NeighborIndex):
         near : ndarray of shape (n_samples,), dtype bool
         """
         if self.known is None:
-            return self._are_nearer_by_search(Z, limit)
+            return self.find_near(Z, limit)[2]
         if starts is None:
             near, unsure = np.zeros(len(Z), dtype=bool), np.arange(len(Z))
         else:
@@ -88,16 +88,6 @@ class SpacedIndex(NeighborIndex):
         if len(unsure):
             distances, rows = self.query(Z[unsure])
             near[unsure] = distances < limit * self.known[rows]
-        return near
-
-    def _are_nearer_by_search(self, Z, limit):
-        distances, rows = self.query(Z, n_neighbors=2)
-        nearest = distances[:, 0]
-        # What is far enough by the distance of its two nearest rows needs no search for a nearer
-        # one.
-        gaps = np.subtract(self.X[rows[:, 0]], self.X[rows[:, 1]], dtype=np.float64)
-        near = nearest < limit * np.sqrt(np.einsum("ij,ij->i", gaps, gaps))
-        near[near] = nearest[near] < limit * self.spacings(rows[near, 0])
         return near
 
     def _judge_by_start(self, Z, limit, starts):

@@ -65,12 +65,14 @@ def test_novelty_ignores_unit_and_origin(seed, exponent, shift):
     assert_allclose(moved.novelty, novelty(*parts).novelty, rtol=1e-9)
 
 
-def test_near_copies_counts_rows_closer_than_the_given_share_of_the_real_median():
-    X_train, X_test = np.zeros((1, 1)), np.array([[1.0], [2.0], [9.0]])
-    X_generated = np.array([[0.5], [0.7], [1.5], [3.0]])
-    assert novelty(X_train, X_test, X_generated).near_copies == 0.25
-    assert novelty(X_train, X_test, X_generated, near_copy=0.5).near_copies == 0.5
-    assert novelty(X_train, X_test, X_generated).novelty == pytest.approx(1.425 / 4)
+def test_near_copies_are_counted_in_units_of_the_distance_there():
+    # Gaps of 1 and of 10 between training rows.
+    X_train, X_test = np.array([[0.0], [1.0], [40.0], [50.0]]), np.array([[20.0]])
+    X_generated = np.array([[0.2], [0.4], [42.0], [44.0]])
+    assert_array_equal(novelty(X_train, X_test, X_generated).near, [True, False, True, False])
+    assert novelty(X_train, X_test, X_generated).near_copies == 0.5
+    assert novelty(X_train, X_test, X_generated, near_copy=0.5).near_copies == 1
+    assert novelty(X_train, X_test, X_generated).novelty == pytest.approx(6.6 / 4 / 19)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_half_of_the_test_rows_being_training_rows_does_not_hide_copies():
     # near_copies was 0 for copies of this kind, whose unit was 0.
     X_train, X_test = codes(400), codes(200, seed=1)
     mixed = np.concatenate([X_train[:110], X_test[:90]])
-    X_new = X_train[200:] + 0.05 * codes(200, seed=2)
+    X_new = X_train[200:] + 0.03 * codes(200, seed=2)
     with pytest.warns(UserWarning, match="110 of 200 test rows are training rows"):
         result = novelty(X_train, mixed, X_new)
     expected = novelty(X_train, X_test, X_new)
