@@ -110,7 +110,7 @@ def fraction_of(near):
 
 
 def data_copying_test(X_train, X_test, X_generated, *, n_cells=_N_CELLS, random_state=0):
-    """Whether generated rows are nearer to the training set than unseen real rows, region by region.
+    """Whether generated rows are nearer to the training set than real ones, region by region.
 
     The statistic is a mean of standard normal scores: 0 is expected for identical distributions,
     far below 0 means copying, far above 0 that generated rows are farther from the training set
@@ -158,10 +158,10 @@ def data_copying_test(X_train, X_test, X_generated, *, n_cells=_N_CELLS, random_
               C_T = \\frac{\\sum_\\pi P(\\pi) Z_\\pi}{\\sum_\\pi P(\\pi)},
 
     where :math:`P(\\pi)` is the fraction of test rows in the cell, and the sums are over cells with
-    enough rows [1]_, section 4. As there, and unlike in the authors' program, there is no correction
-    for continuity, and the nearest training row is that of the whole training set and not of
-    the cell alone. Enough are 20 rows of both sets. With k cells the standard deviation of the null
-    is about :math:`1/\\sqrt{k}`.
+    enough rows [1]_, section 4; enough are 20 rows of both sets. As there, and unlike in the
+    authors' program, there is no correction for continuity, and the nearest training row is that of
+    the whole training set and not of the cell alone. With k cells the standard deviation of the
+    null is about :math:`1/\\sqrt{k}`.
 
     References
     ----------

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils import check_random_state
 
+from latentgen.metrics._copying import compare_cells, fraction_of
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import (
     PIXELS,
@@ -19,8 +20,9 @@ from latentgen.metrics._features import (
     image_blocks,
 )
 from latentgen.metrics._latent import latent_ks_statistic, novelty
+from latentgen.metrics._manifold import precision_recall_density_coverage
 from latentgen.metrics._utility import tstr_score
-from latentgen.metrics._verdicts import PERFECT, errors, few, near_one, times
+from latentgen.metrics._verdicts import PERFECT, above_null, errors, few, near_one, times
 from latentgen.utils._images import as_images
 
 # What a measure may need beside real and generated images. An encoder is a decoder too if it has
@@ -211,14 +213,23 @@ class Judged:
         return [part.codes(self.encoder) for part in (self.real, self.generated)]
 
     @cached_property
-    def neighbors(self):
-        """Nearest training images, which more than one measure reads."""
-        rows = self._compared(self.real), self._compared(self.generated)
-        own = None if self.own is None else self.own[rows[0]]
+    def manifold(self):
+        """Precision, recall, density and coverage, which are computed together."""
+        return precision_recall_density_coverage(*self.features)
+
+    @cached_property
+    def compared_pixels(self):
+        """Pixels of the training images, and of those whose nearest training image is searched."""
         train, real, generated = (
             part.decoded(self.encoder).pixels for part in (self.train, self.real, self.generated)
         )
-        return novelty(train, real[rows[0]], generated[rows[1]], test_rows=own)
+        return train, real[self._compared(self.real)], generated[self._compared(self.generated)]
+
+    @cached_property
+    def neighbors(self):
+        """Nearest training images, which more than one measure reads."""
+        own = None if self.own is None else self.own[self._compared(self.real)]
+        return novelty(*self.compared_pixels, test_rows=own)
 
     def _compared(self, images):
         """Rows of images whose nearest training images are searched."""
@@ -245,7 +256,8 @@ class Measure(NamedTuple):
         ``function(judged)`` gives the value, or with `extras` the value and these.
     extras : tuple of str, default=()
         What comes with the value: 'error' for its standard error, 'low' and 'high' for an
-        interval, 'p_value'. Reports have them as ``<key>_error``.
+        interval, 'p_value', 'null' for what unseen real images reach. Reports have them as
+        ``<key>_error``.
     in_features : bool, default=False
         Whether it depends on the feature extractor.
     scored : bool, default=True
@@ -421,7 +433,29 @@ def _novelty(judged):
 
 
 def _near_copies(judged):
-    return judged.neighbors.near_copies
+    return fraction_of(judged.neighbors.near)
+
+
+def _data_copying(judged):
+    found = judged.neighbors
+    distances = found.test_distances, found.distances
+    return compare_cells(*judged.compared_pixels, *distances, random_state=judged.random_state)
+
+
+def _precision(judged):
+    return judged.manifold.precision
+
+
+def _recall(judged):
+    return judged.manifold.recall
+
+
+def _density(judged):
+    return judged.manifold.density
+
+
+def _coverage(judged):
+    return judged.manifold.coverage
 
 
 MEASURES = [
@@ -458,6 +492,34 @@ MEASURES = [
         rule=times(reference=PERFECT),
     ),
     Measure(
+        *("precision", "precision", ".3f", True, set(), _precision),
+        in_features=True,
+        # Not what a search compares, and slow in many features; so are the next three.
+        scored=False,
+        says="Fraction of images that lie among real ones.",
+    ),
+    Measure(
+        *("density", "density", ".3f", True, set(), _density),
+        in_features=True,
+        scored=False,
+        says="How densely real images lie around them, in units of that around real ones.",
+    ),
+    Measure(
+        *("recall", "recall", ".3f", True, set(), _recall),
+        in_features=True,
+        scored=False,
+        aspect=COVERAGE,
+        says="Fraction of real images that lie among the generated ones.",
+    ),
+    Measure(
+        *("coverage", "coverage", ".3f", True, set(), _coverage),
+        in_features=True,
+        scored=False,
+        aspect=COVERAGE,
+        says="Fraction of real images that have a generated one near by.",
+        leads=True,
+    ),
+    Measure(
         *("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
         aspect=USEFULNESS,
         says="Accuracy on real images of a classifier that was trained on generated ones only.",
@@ -480,10 +542,19 @@ MEASURES = [
     ),
     Measure(
         *("near_copies", "near-copies", ".1%", None, {TRAINING_IMAGES}, _near_copies),
+        extras=("low", "high"),
         aspect=COPYING,
         says="Fraction of images that are nearly a training image.",
         rule=few(),
         leads=True,
+    ),
+    Measure(
+        *("data_copying", "C_T", ".1f", None, {TRAINING_IMAGES}, _data_copying),
+        extras=("null",),
+        scored=False,
+        aspect=COPYING,
+        says="Whether they are nearer to training images than unseen real ones: far below 0.",
+        rule=above_null,
     ),
 ]
 # Those that the candidates of a search are compared by, by the name of the score.

@@ -28,8 +28,8 @@ from latentgen.metrics._measures import (
 from latentgen.utils._images import as_images
 from latentgen.utils._warnings import warn_user
 
-# Images in a half, which KID needs.
-_FEWEST = 4
+# Images in a half, which precision needs.
+_FEWEST = 6
 
 
 def generation_report(

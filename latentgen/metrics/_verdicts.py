@@ -145,6 +145,15 @@ def near_one(numbers):
     return Verdict(ACCEPTABLE if 0.8 <= value <= 1.5 else POOR, limits)
 
 
+def above_null(numbers, most=3):
+    """Rule for C_T: how far below that of unseen real images, in standard deviations."""
+    value, null = numbers[""], numbers["null"]
+    if value is None or null is None:
+        return None
+    limits = f"unseen real images have {null:.1f}; a copier is more than {most} below"
+    return Verdict(COPY if value < min(null, 0) - most else GOOD, limits)
+
+
 def few(good=0.01, most=0.05):
     """Rule for fractions of copies: above `most`, searches take a candidate for a copier."""
 

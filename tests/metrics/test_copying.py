@@ -171,7 +171,7 @@ def test_data_copying_takes_as_many_generated_rows_as_its_null_has():
             data_copying_test,
             (codes(9), codes(30), codes(30)),
             {},
-            "No cell has 20 rows of each half of 30",
+            "No cell has 20 rows of",
         ),
         (data_copying_test, (codes(9), codes(9), codes(9)), {"n_cells": 0}, "n_cells == 0"),
         (data_copying_test, (codes(9), codes(9)[:, :2], codes(9)), {}, "'X_train' and 'X_test' mu"),

@@ -40,12 +40,8 @@ def test_the_four_ignore_a_common_shift():
 def test_density_and_coverage_of_identical_distributions_are_as_expected():
     rng = np.random.default_rng(0)
     n, m, k = 60, 40, 3
-    draws = [
-        precision_recall_density_coverage(
-            *np.split(rng.normal(size=(n + m, 3)), [n]), n_neighbors=k
-        )
-        for _ in range(200)
-    ]
+    pairs = [np.split(rng.normal(size=(n + m, 3)), [n]) for _ in range(200)]
+    draws = [precision_recall_density_coverage(*pair, n_neighbors=k) for pair in pairs]
     _, _, density, coverage = np.transpose(draws)
     expected = 1 - np.prod([(n - i) / (n + m - i) for i in range(1, k + 1)])
     for values, value in [(density, 1), (coverage, expected)]:
