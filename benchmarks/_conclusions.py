@@ -6,7 +6,7 @@ paired difference over seeds leaves 0 out, or, with one seed, where it is by hal
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-from _findings import fid, has, lower, markdown
+from _findings import fid, has, lower, markdown, mnist
 from _rows import NotRun, difference, mean, read, select
 
 # What counts as new: as far from the training images as unseen ones, nearly.
@@ -86,7 +86,7 @@ def which_on_photographs():
 
 
 def usefulness():
-    rows = read("tstr")
+    rows = mnist("tstr")
     drawn = select(rows, setting=has("per-class FastHVRT"), n_generated=10_000)
     real = select(rows, setting=lambda name: name.startswith("real") and "+" not in name)
     real = select(real, n_generated=10_000)
@@ -100,7 +100,7 @@ def usefulness():
 
 
 def variational():
-    rows = read("generation")
+    rows = mnist("generation")
     plain = select(rows, setting=has("AE + epanechnikov, leaf 5"), latent_dim=64)
     normal = select(rows, setting=lambda name: name.startswith("VAE + N"), latent_dim=64)
     column = fid(plain)
