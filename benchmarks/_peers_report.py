@@ -1,25 +1,11 @@
-"""Tables, conclusions and the picture of peers.py, all from its results file."""
+"""Conclusions and the picture of peers.py, made from its rows."""
 
 # SPDX-License-Identifier: BSD-3-Clause
 
 import itertools
 
 import numpy as np
-import pandas as pd
 
-COLUMNS = {
-    "fid": "FID",
-    "fid_codes": "FID to decoded codes",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-    "novelty": "novelty",
-    "copied": "copied",
-    "time_ratio": "time to fit",
-    "speed_ratio": "images per second",
-    "mega_macs_per_image": "million MACs",
-}
 # Okabe and Ito's colors, which people with any color vision tell apart; shapes say the same.
 STYLES = {
     "latentgen": ("#0072B2", "o"),
@@ -27,135 +13,66 @@ STYLES = {
     "scikit-learn": ("#CC79A7", "^"),
     "imbalanced-learn": ("#000000", "D"),
     "diffusers": ("#009E73", "v"),
-    "torchcfm": ("#E69F00", "P"),
+    "torchcfm": ("#B07C00", "P"),
 }
-NUMBERS = [key for key in COLUMNS if key != "time_ratio"] + ["fid_few", "fid_choose", "fit_seconds"]
-
-
-def read(path):
-    """Rows, with the time to fit in that of our pipeline of the same codes, epochs and seed."""
-    rows = pd.read_csv(path, keep_default_na=False)
-    for key in NUMBERS:
-        if key in rows:
-            rows[key] = pd.to_numeric(rows[key])
-    ours = rows[(rows["library"] == "latentgen") & (rows["sampler"] == "LocalGaussian")]
-    seconds = ours.set_index(["latent_dim", "epochs", "seed"])["fit_seconds"]
-
-    def unit(row):
-        key = (row["latent_dim"], row["epochs"], row["seed"])
-        # Those without codes or epochs are compared with the pipeline that set the U-Nets' time.
-        longest = max((key for key in seconds.index if key[0] == "64"), key=lambda key: key[1])
-        return seconds.get(key, seconds[longest])
-
-    return rows.assign(time_ratio=[row["fit_seconds"] / unit(row) for _, row in rows.iterrows()])
-
-
-def pair_rows(rows):
-    """The autoencoders, as (latent_dim, epochs) and its rows."""
-    coded = rows[rows["library"].isin(["latentgen", "pythae"])]
-    return coded.groupby(["epochs", "latent_dim"], sort=True)
+OURS = "latentgen + LocalGaussian"
 
 
 def name_of(row):
-    """Short name of a row."""
-    if row["library"] == "real":
-        return "real training images"
-    if row["library"] == "latentgen":
-        return f"latentgen, {row['sampler']}"
-    if row["library"] == "imbalanced-learn":
-        return "SMOTE, pixels"
-    if row["library"] == "scikit-learn":
-        return f"PCA {row['latent_dim']} + {row['sampler']}, pixels"
-    if row["library"] == "pythae":
-        return f"pythae {row['model']} + {row['sampler']}"
-    kind = "DDPM" if row["library"] == "diffusers" else "flow matching"
-    return f"{kind} {row['model']}, {row['sampler']}"
-
-
-def short(value):
-    if pd.isna(value):
-        return ""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def mean_and_range(values):
-    values = values.dropna()
-    if not len(values):
-        return ""
-    text = short(values.mean())
-    return f"{text} ({short(values.min())} to {short(values.max())})" if len(values) > 1 else text
+    """Setting of a row, without size of codes and epochs."""
+    names = {
+        "real": "real images of the fit",
+        "latentgen": f"latentgen + {row['sampler']}",
+        "imbalanced-learn": "SMOTE of pixels",
+        "scikit-learn": f"PCA + {row['sampler']} of pixels",
+        "pythae": f"pythae {row['model']} + {row['sampler']}",
+        "diffusers": f"DDPM, {row['model']}, {row['sampler']}",
+        "torchcfm": f"flow matching, {row['model']}, {row['sampler']}",
+    }
+    return names[row["library"]]
 
 
 def conclusions(rows):
-    """Sentences for each setting; the better one is always named first."""
+    """Who is ahead, for codes of each size after each number of epochs; the better named first."""
     lines = []
-    for (epochs, latent_dim), group in pair_rows(rows):
-        for seed, same in group.groupby("seed"):
-            ours = same[same["library"] == "latentgen"].set_index("sampler").loc["LocalGaussian"]
-            theirs = same[same["library"] == "pythae"]
-            if not len(theirs):
-                continue
-            parts = []
-            for key, title in (("fid", "FID"), ("fid_codes", "FID to decoded codes")):
-                best = theirs.loc[theirs[key].idxmin()]
-                found = [(ours[key], "latentgen"), (best[key], name_of(best))]
-                (low, first), (high, second) = sorted(found)
-                n_ahead = int((theirs[key] > ours[key]).sum())
-                parts.append(
-                    f"{title}: {first} {short(low)}, {second} {short(high)}"
-                    f" ({n_ahead} of {len(theirs)} combinations of pythae are behind latentgen)"
-                )
-            n_quicker = int((theirs["time_ratio"] < 1).sum())
-            quickest = short(theirs["time_ratio"].min())
-            parts.append(
-                f"{n_quicker} of {len(theirs)} are fitted in less time than latentgen, "
-                f"the quickest in {quickest} times its time"
-            )
+    pairs = rows[rows["library"].isin(["latentgen", "pythae"])]
+    for (epochs, latent_dim), group in pairs.groupby(["epochs", "latent_dim"]):
+        ours, theirs = group[group["setting"] == OURS], group[group["library"] == "pythae"]
+        theirs = theirs[theirs["seed"].isin(ours["seed"])]
+        if len(ours) and len(theirs):
+            n_seeds = theirs["seed"].nunique()
+            seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
+            said = [_ahead(ours, theirs, *about) for about in ABOUTS]
             lines.append(
-                f"- {latent_dim} values, {epochs} epochs, seed {seed}. " + "; ".join(parts) + "."
+                f"- **{latent_dim:g} values, {epochs:g} epochs** ({seeds}). {' '.join(said)}"
             )
-    return lines
+    slow = rows[rows["library"].isin(["diffusers", "torchcfm"])]
+    unit = rows[(rows["setting"] == OURS) & (rows["latent_dim"] == 64) & (rows["epochs"] == 5)]
+    for _, row in slow.iterrows():
+        lines.append(
+            f"- **{row['setting']}**: an image takes {1 / row['speed_ratio']:,.3g} times as long as "
+            f"from our pipeline of 64 values. FID {row['fid_few']:.3g}, trained for "
+            f"{row['time_ratio']:.2g} times the seconds of our 5 epochs, which have "
+            f"{unit['fid_few'].mean():.3g}."
+        )
+    return "\n".join(lines)
 
 
-def table(rows, columns):
-    """Markdown with the mean over seeds, and the range."""
-    columns = {key: title for key, title in columns.items() if key in rows}
-    lines = [
-        "| | seeds | " + " | ".join(columns.values()) + " |",
-        "|---" * (len(columns) + 2) + "|",
-    ]
-    groups = rows.assign(name=[name_of(row) for _, row in rows.iterrows()]).groupby("name")
-    order = sorted(groups, key=lambda pair: pair[1][next(iter(columns))].mean())
-    for name, group in order:
-        cells = [mean_and_range(group[key]) for key in columns]
-        lines.append(f"| {name} | {group['seed'].nunique()} | " + " | ".join(cells) + " |")
-    return lines
+# Column and its name, of numbers that are better when low.
+ABOUTS = (
+    ("fid", "FID"),
+    ("fid_codes", "FID of codes"),
+    ("time_ratio", "Time to fit in that of latentgen"),
+)
 
 
-def write(rows, path):
-    """Markdown with everything."""
-    about = rows.iloc[-1]
-    lines = ["### Who is ahead", "", *conclusions(rows), ""]
-    for (epochs, latent_dim), group in pair_rows(rows):
-        lines += [f"### {latent_dim} values, {epochs} epochs", "", *table(group, COLUMNS), ""]
-    few = {"fid_few": "FID", **{key: COLUMNS[key] for key in COLUMNS if not key.startswith("fid")}}
-    others = rows[rows["library"].isin(["diffusers", "torchcfm"])]
-    if len(others):
-        unit = rows[
-            (rows["library"] == "latentgen")
-            & (rows["latent_dim"] == "64")
-            & (rows["epochs"] == "20")
-            & (rows["seed"].astype(str) == "0")
-        ]
-        lines += ["### U-Nets on pixels", "", *table(pd.concat([unit, others]), few), ""]
-    pixels = rows[rows["model"].isin(["pixels", "images"])]
-    if len(pixels):
-        lines += ["### Densities of pixels", "", *table(pixels, COLUMNS), ""]
-    lines += [
-        f"{about['n_fit']} images to fit, {about['n_real']} test images, extractor: "
-        f"{about['extractor']}. Python {about['python']}, {about['versions']}; {about['machine']}.",
-    ]
-    path.write_text("\n".join(lines) + "\n")
+def _ahead(ours, theirs, column, title):
+    """Our value and the best one of pythae, means over seeds, and how many are behind ours."""
+    values = theirs.groupby("setting")[column].mean()
+    own = ours[column].mean()
+    both = sorted([(own, OURS), (values.min(), values.idxmin())])
+    said = ", ".join(f"{name} {value:.3g}" for value, name in both)
+    return f"{title}: {said}; {(values > own).sum()} of {len(values)} of pythae have more."
 
 
 def spread(values, gap):
@@ -172,31 +89,24 @@ def spread(values, gap):
 
 
 def plot(rows, path):
-    """FID over speed, and over novelty, with a name for both points of a row."""
+    """FID over speed, and over novelty, with one name for both points of a row."""
     import matplotlib.pyplot as plt
 
-    coded = rows[rows["library"].isin(["latentgen", "pythae"])]
-    epochs = max(coded["epochs"], key=int)
-    coded = coded[(coded["epochs"] == epochs) & (coded["latent_dim"] == "64")]
-    others = rows[~rows["library"].isin(["latentgen", "pythae", "real"])]
-    shown = pd.concat([coded, others])
-    shown = shown[(shown["seed"].astype(str) == "0") & shown["images_per_second"].notna()]
-    figure, axes = plt.subplots(
-        1,
-        2,
-        sharey=True,
-        figsize=(11, 7),
-        gridspec_kw={"wspace": 0.05, "right": 0.66, "left": 0.07},
-    )
+    coded = rows["library"].isin(["latentgen", "pythae"])
+    epochs = rows.loc[coded & (rows["library"] == "pythae") & (rows["latent_dim"] == 64), "epochs"]
+    shown = rows[rows["images_per_second"].notna() & (rows["seed"] == 0)]
+    shown = shown[~coded | ((shown["epochs"] == epochs.max()) & (shown["latent_dim"] == 64))]
+    figure, axes = plt.subplots(1, 2, sharey=True, figsize=(11, 7.5))
+    figure.subplots_adjust(left=0.07, right=0.64, wspace=0.05)
     heights = np.log10(shown["fid_few"].to_numpy())
     places = spread(heights, (heights.max() - heights.min()) / len(shown) * 1.02)
     for (_, row), place in zip(shown.iterrows(), places, strict=True):
         color, marker = STYLES[row["library"]]
-        style = {"color": color, "marker": marker, "s": 40, "zorder": 3}
-        axes[0].scatter(row["images_per_second"], row["fid_few"], **style)
-        axes[1].scatter(row["novelty"], row["fid_few"], **style)
+        for axis, column in zip(axes, ("images_per_second", "novelty"), strict=True):
+            axis.scatter(row[column], row["fid_few"], color=color, marker=marker, s=40, zorder=3)
+        size = f" ({row['latent_dim']:g})" if row["library"] == "scikit-learn" else ""
         axes[1].annotate(
-            name_of(row),
+            row["setting"] + size,
             (row["novelty"], row["fid_few"]),
             xytext=(1.08, 10**place),
             textcoords=axes[1].get_yaxis_transform(),
@@ -211,8 +121,9 @@ def plot(rows, path):
         xlabel="images per second of processor time (right is faster)",
         ylabel=f"FID of {shown['n_generated'].min()} images (down is better)",
     )
-    axes[1].set(xlabel="novelty in pixels (0 copies, 1 unseen images)")
+    axes[1].set(xlabel="novelty in pixels (0 is a copy, 1 as far as unseen images)")
     axes[1].axvline(1, color="gray", lw=0.8, ls=":")
+    figure.suptitle(f"MNIST, autoencoders with 64 values and {epochs.max():g} epochs", x=0.35)
     for axis in axes:
         axis.grid(True, which="major", color="0.9")
         axis.set_axisbelow(True)

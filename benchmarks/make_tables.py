@@ -21,6 +21,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import _peers_report
 import pandas as pd
 from _conclusions import conclusions, headline
 from _findings import findings, markdown, published_tables
@@ -32,6 +33,7 @@ DOCUMENTS = (
     "docs/benchmarks.md",
     "docs/coming_from_hvrt_diffuser.md",
     "docs/design.md",
+    "docs/peers.md",
 )
 NUMBER = re.compile(r"([-+]?\d[\d.]*)( ?%)?<!-- ([^>|]+?)((?: \| [^>|]+?)+) -->")
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -243,6 +245,7 @@ MADE = {name: partial(grouped_table, *table) for name, table in TABLES.items()}
 MADE |= {
     made.__name__: made for made in (conclusions, headline, findings, published_tables, not_run)
 }
+MADE["peers_ahead"] = lambda: _peers_report.conclusions(read("peers"))
 
 
 def number(query, conditions):

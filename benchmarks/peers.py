@@ -10,8 +10,8 @@
 
 Parts whose library is missing are left out with a line that says so; docs/peers.md says how to
 install them. Rows that are there are not made again, and generated images are kept in ``--cache``,
-so that the table can be made piece by piece; ``--report`` makes tables and the
-picture of the results file.
+so that the table can be made piece by piece; ``--plot`` draws the picture
+from the results file.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -36,6 +36,7 @@ from pathlib import Path
 
 import _peers_report
 import numpy as np
+import pandas as pd
 import torch
 from _judge import cached
 from _record import RESULTS, environment, print_rows, update_rows
@@ -78,6 +79,7 @@ class Data:
     """Parts of the images, the extractor of features, and what all rows are compared with."""
 
     def __init__(self, data_home, cache, n_fit, smoke):
+        self.name = "digits" if smoke else "mnist"
         if smoke:
             X, y = load_digits_images(return_X_y=True)
             X = np.rint(255 * X).astype(np.uint8)
@@ -173,7 +175,6 @@ class Speed:
             draw(n_counted)
         return {
             "images_per_second": n_images / theirs,
-            "images_per_second_of_latentgen": self.n_ours / ours,
             "speed_ratio": (n_images / theirs) / (self.n_ours / ours),
             "mega_macs_per_image": counter.get_total_flops() / 2 / n_counted / 1e6,
         }
@@ -562,7 +563,7 @@ class Run:
                 slow = about["library"] in ("diffusers", "torchcfm")
                 n_images = self.data.n_drawn_slowly if slow else self.data.n_generated
                 X_new = draw(n_images)
-                numbers = {"fit_seconds": seconds + more, "n_fit": len(self.data.X_fit)}
+                numbers = {"fit_seconds": seconds + more}
                 numbers |= {"n_steps": getattr(model, "n_steps", "")}
                 numbers |= self.speed()(draw, 100 if slow else self.data.n_drawn_slowly)
                 extra = {} if X_decoded is None else {"X_decoded": X_decoded}
@@ -589,7 +590,12 @@ class Run:
         os.replace(draft, path)
 
     def write(self, row):
+        row = {"setting": _peers_report.name_of(row), "data": self.data.name, **row}
+        if "fit_seconds" in row:
+            row["time_ratio"] = row["fit_seconds"] / self.seconds_of_ours(row)
+            row["sample_seconds"] = 1000 / row["images_per_second"]
         row |= {
+            "n_fit": len(self.data.X_fit),
             "extractor": f"ClassifierFeatures fitted on {self.data.extractor.fitted_on_}",
             **environment(),
         }
@@ -600,6 +606,17 @@ class Run:
         print_rows([row], [*KEYS, *columns])
         sys.stdout.flush()
         update_rows("peers", [row], KEYS, self.results)
+
+    def seconds_of_ours(self, row):
+        """Seconds of our pipeline with the same codes, epochs and seed, or with those tuned at."""
+        keys = ("latent_dim", "epochs", "seed")
+        seconds = {
+            tuple(str(ours[key]) for key in keys): float(ours["fit_seconds"])
+            for ours in [*self.rows(), row]
+            if (ours["library"], ours["sampler"]) == ("latentgen", "LocalGaussian")
+        }
+        unit = tuple(map(str, self.tuned_at))
+        return seconds.get(tuple(str(row[key]) for key in keys), seconds.get(unit, np.nan))
 
     def latentgen(self, latent_dim, epochs, seed):
         about = {"library": "latentgen", "model": "ConvAutoencoder", "latent_dim": latent_dim}
@@ -659,14 +676,8 @@ class Run:
             self.group(make, about | library, names)
 
     def unets(self, seed):
-        wanted = ("8", "1", "0") if self.arguments.smoke else ("64", "5", "0")
-        times = [
-            float(row["fit_seconds"])
-            for row in self.rows()
-            if row["sampler"] == "LocalGaussian"
-            and (row["latent_dim"], row["epochs"], row["seed"]) == wanted
-        ]
-        if not times:
+        seconds = self.seconds_of_ours(dict.fromkeys(KEYS, ""))
+        if np.isnan(seconds):
             raise SystemExit("Run --parts autoencoders --epochs 5 first: it sets the time.")
         steps = (2,) if self.arguments.smoke else STEPS
         for budget in BUDGETS[:1] if self.arguments.smoke else BUDGETS:
@@ -675,7 +686,7 @@ class Run:
                     continue
                 about = {"library": library, "model": f"U-Net, {budget} x our time"}
                 about |= {"latent_dim": "", "epochs": "", "seed": seed}
-                make = functools.partial(UNet, self.data, library, budget, times[0], seed)
+                make = functools.partial(UNet, self.data, library, budget, seconds, seed)
                 self.group(make, about, [f"{draws} {n} steps" for n in steps])
 
 
@@ -696,17 +707,15 @@ def parse_arguments():
     parser.add_argument("--models", nargs="*", default=list(PYTHAE_MODELS), help="of pythae")
     parser.add_argument("--parts", nargs="+", default=["autoencoders", "pixels", "unets"])
     parser.add_argument(
-        "--report", action="store_true", help="only write tables and picture from the results file"
+        "--plot", action="store_true", help="only draw the picture from the results file"
     )
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
-    if arguments.report:
-        rows = _peers_report.read(Path(arguments.results) / "peers.csv")
-        _peers_report.write(rows, Path(arguments.results) / "peers.md")
-        _peers_report.plot(rows, PICTURE)
+    if arguments.plot:
+        _peers_report.plot(pd.read_csv(Path(arguments.results) / "peers.csv"), PICTURE)
         return
     torch.set_num_threads(1)
     # Trainers of pythae write logs.
