@@ -50,8 +50,8 @@ def conclusions(rows):
     unit = rows[(rows["setting"] == OURS) & (rows["latent_dim"] == 64) & (rows["epochs"] == 5)]
     for _, row in slow.iterrows():
         lines.append(
-            f"- **{row['setting']}**: an image takes {1 / row['speed_ratio']:,.3g} times as long as "
-            f"from our pipeline of 64 values. FID {row['fid_few']:.3g}, trained for "
+            f"- **{row['setting']}**: an image takes {1 / row['speed_ratio']:,.3g} times as long "
+            f"as from our pipeline of 64 values. FID {row['fid_few']:.3g}, trained for "
             f"{row['time_ratio']:.2g} times the seconds of our 5 epochs, which have "
             f"{unit['fid_few'].mean():.3g}."
         )

@@ -53,7 +53,13 @@ from latentgen import (
     LocalGaussianSampler,
 )
 from latentgen.datasets import fetch_mnist, load_digits_images
-from latentgen.metrics import ClassifierFeatures, frechet_distance, novelty
+from latentgen.metrics import (
+    ClassifierFeatures,
+    copied_fraction,
+    frechet_distance,
+    novelty,
+    precision_recall_density_coverage,
+)
 from latentgen.networks._conv import ConvAutoencoderNet, default_channels
 
 BATCH = 128
@@ -85,7 +91,7 @@ class Data:
             X = np.rint(255 * X).astype(np.uint8)
             self.X_test, X_judge, self.X_choose = X[1200:], X[:600], X[600:900]
             self.X_fit, self.y_fit, y_judge = X[900:1200], y[900:1200], y[:600]
-            self.n_generated, self.n_drawn_slowly = 200, 20
+            self.n_generated, self.n_drawn_slowly, self.n_compared = 200, 20, 50
         else:
             X, y = fetch_mnist(subset="train", data_home=data_home, return_X_y=True)
             self.X_test, _ = fetch_mnist(subset="test", data_home=data_home, return_X_y=True)
@@ -93,7 +99,9 @@ class Data:
             fit, judge, choose = order[:-10_000][:n_fit], order[-10_000:-5000], order[-5000:]
             self.X_fit, self.y_fit, self.X_choose = X[fit], y[fit], X[choose]
             X_judge, y_judge = X[judge], y[judge]
-            self.n_generated, self.n_drawn_slowly = 5000, 2000
+            self.n_generated, self.n_drawn_slowly, self.n_compared = 5000, 2000, 1000
+        # In random order, for the first half of MNIST's test images is easier.
+        self.test_rows = np.random.default_rng(0).permutation(len(self.X_test))
         self.image_shape = self.X_fit.shape[1:]
         name = f"peers-features{'-smoke' if smoke else ''}.latentgen"
         self.extractor = cached(
@@ -109,29 +117,32 @@ class Data:
         """Images to fit as floats (n, C, H, W) in [0, 1]."""
         return self.X_fit.astype(np.float32) / 255
 
-    def judge(self, X_new, X_decoded=None, rows=slice(None)):
+    def judge(self, X_new, X_decoded=None, rows=None):
         """Every number about generated images.
 
         `X_decoded` are the reconstructed test images, `rows` the test images to compare with.
         """
+        rows = self.test_rows if rows is None else rows
         features = self.extractor.transform(X_new)
         real = self.features["test"][rows]
+        # As many as there are of those that take long to draw.
+        few, few_real = features[: self.n_drawn_slowly], real[: self.n_drawn_slowly]
         row = {
             "n_generated": len(X_new),
             "n_real": len(real),
             "fid": frechet_distance(real, features),
             "fid_choose": frechet_distance(self.features["choose"], features),
-            # Those that take long to draw are fewer, so all are also compared at their number.
-            "fid_few": frechet_distance(real, features[: self.n_drawn_slowly]),
+            "fid_few": frechet_distance(real, few),
+            **precision_recall_density_coverage(few_real, few)._asdict(),
         }
         if X_decoded is not None:
             decoded = self.extractor.transform(X_decoded[rows])
             row["fid_codes"] = frechet_distance(decoded, features)
-        n = self.n_drawn_slowly
-        parts = self.X_fit, self.X_test[rows][:n], X_new[:n]
-        train, real, new = (X.reshape(len(X), -1) / np.float32(255) for X in parts)
-        near = novelty(train, real, new)
-        return row | {"novelty": near.novelty, "near_copies": near.near_copies}
+        parts = self.X_fit, self.X_test[rows[: self.n_compared]], X_new[: self.n_compared]
+        train, test, new = (X.reshape(len(X), -1) / np.float32(255) for X in parts)
+        copied = copied_fraction(train, new)
+        row |= {"novelty": novelty(train, test, new).novelty, "copied_fraction": copied.fraction}
+        return row | {"copied_low": copied.low, "copied_high": copied.high}
 
 
 def as_bytes(X, image_shape):
@@ -634,8 +645,8 @@ class Run:
         else:
             with np.load(self.file(self.key(decoded_by))) as kept:
                 X_decoded = kept["X_decoded"]
-            half = len(X_decoded) // 2
-            row = self.data.judge(X_decoded[:half], X_decoded, slice(half, None))
+            first, second = np.array_split(self.data.test_rows, 2)
+            row = self.data.judge(X_decoded[first], X_decoded, second)
         self.write(about | row)
 
     def pythae(self, model, latent_dim, epochs, seed):
