@@ -20,13 +20,10 @@ def _space(data, latent_dim):
     return rows[rows["latent_dim"].isna() | (rows["latent_dim"] == latent_dim)]
 
 
-def _samplers(rows, per_class=False):
+def _samplers(rows):
     """Settings that are samplers, with their rows."""
-    return {
-        name: group
-        for name, group in rows.groupby("setting", sort=False)
-        if name not in REFERENCES and name.endswith("per class") == per_class
-    }
+    groups = rows.groupby("setting", sort=False)
+    return {name: group for name, group in groups if name not in REFERENCES}
 
 
 def _new(samplers):
@@ -142,16 +139,16 @@ def conclusions():
 def headline():
     """The table of the README: samplers per class on MNIST with 64 values, and what bounds them."""
     rows = _space("mnist", 64)
-    per_class = _samplers(rows, per_class=True)
-    shown = {name: select(rows, setting=name) for name in REFERENCES} | {
-        name: per_class[name] for name in _ranked(per_class, "fid_codes")
-    }
+    samplers = _samplers(rows)
+    shown = dict(list(rows.groupby("setting")))
+    per_class = [name for name in _ranked(samplers, "fid_codes") if name.endswith("per class")]
+    shown = {name: shown[name] for name in (*REFERENCES, *per_class) if name in shown}
     columns = {
         "fid": ("FID", ".2f"),
         "fid_codes": ("FID of codes", ".2f"),
         "coverage": ("coverage", ".3f"),
         "novelty": ("novelty", ".2f"),
-        "copied_fraction": ("copied", ".1%"),
+        "near_copies": ("copied", ".1%"),
         "tstr": ("TSTR", ".2%"),
     }
     columns = {key: about for key, about in columns.items() if key in rows}

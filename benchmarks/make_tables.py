@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import _peers_report
+import numpy as np
 import pandas as pd
 from _conclusions import conclusions, headline
 from _findings import findings, markdown, published_tables
@@ -52,15 +53,15 @@ MEASURES = {
     "latent_ks": "latent KS",
     "coverage": "coverage",
     "novelty": "novelty",
-    "copied_fraction": "copied",
-    "c_t": "C_T",
+    "near_copies": "copied",
+    "data_copying": "C_T",
     "tstr": "TSTR",
 }
-SETTING = ["setting", "latent_dim", "beta", "epochs"]
+SETTING = ["setting", "latent_dim", "beta", "epochs", "n_generated"]
 # File, what splits it into tables, what names a row, the columns with their titles, and perhaps
-# conditions of the rows shown.
+# conditions of the rows shown and a column to sort by.
 TABLES = {
-    name: (name, ["data", "n_fit", "n_generated"], SETTING, MEASURES)
+    name: (name, ["data", "n_fit"], SETTING, MEASURES)
     for name in (
         "generation",
         "tstr",
@@ -72,9 +73,9 @@ TABLES = {
         "conditional",
         "ensemble",
         "hvrt_dials",
-        "samplers",
     )
 }
+TABLES["samplers"] = ("samplers", ["data", "n_fit"], SETTING, MEASURES, {}, "fid_codes")
 TABLES |= {
     "peers": (
         "peers",
@@ -176,7 +177,7 @@ TABLES |= {
 EXPECTED = list(TABLES)
 
 
-def grouped_table(name, split, keys, columns, conditions=None):
+def grouped_table(name, split, keys, columns, conditions=None, sort=None):
     """Every setting with mean and range over its seeds."""
     rows = select(read(name), **(conditions or {}))
     columns = {key: title for key, title in columns.items() if key in rows}
@@ -187,7 +188,7 @@ def grouped_table(name, split, keys, columns, conditions=None):
         there = [key for key in keys if key in group and group[key].notna().any()]
         shown = [key for key in columns if group[key].notna().any()]
         head = [*there, "seeds", *(columns[key] for key in shown)]
-        lines = []
+        lines, order = [], []
         for names, same in group.groupby(there, sort=False, dropna=False):
             by_seed = same.groupby("seed")[shown].mean() if "seed" in same else same[shown]
             cells = [
@@ -195,8 +196,10 @@ def grouped_table(name, split, keys, columns, conditions=None):
                 for key in shown
             ]
             lines.append([*map(_short, names), str(len(by_seed)), *cells])
+            order.append(by_seed[sort].mean() if sort else 0)
+        lines = [lines[i] for i in np.argsort(order, kind="stable")]
         title = ", ".join(
-            f"{_short(value)} {key.replace('_', ' ')}" if not isinstance(value, str) else value
+            value if isinstance(value, str) else f"{key.replace('_', ' ')} {_short(value)}"
             for key, value in zip(split, values, strict=True)
         )
         parts.append(f"{title}:\n\n{markdown(head, lines)}" if title else markdown(head, lines))

@@ -178,14 +178,15 @@ class Space:
         train, unseen, new = self.decoded, _flat(self.decoded_test[real]), _flat(X_new)
         unseen, new = unseen[:N_COMPARED], new[:N_COMPARED]
         copied = copied_fraction(train, new)
+        c_t = data_copying_test(train, unseen, new, n_cells=len(new) // 100).statistic
         return measured | {
             "fid_codes": frechet_distance(self.real_codes[real], features),
             "latent_ks": latent_ks_statistic(self.Z, Z_new),
             "novelty": novelty(train, unseen, new).novelty,
-            "copied_fraction": copied.fraction,
-            "copied_low": copied.low,
-            "copied_high": copied.high,
-            "c_t": data_copying_test(train, unseen, new, n_cells=len(new) // 100).statistic,
+            "near_copies": copied.fraction,
+            "near_copies_low": copied.low,
+            "near_copies_high": copied.high,
+            "data_copying": c_t,
         }
 
 
