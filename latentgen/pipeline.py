@@ -28,6 +28,10 @@ def _takes_in_images(pipeline):
     return any(hasattr(end, "partial_fit") for end in ends)
 
 
+def _first_step(pipeline):
+    return pipeline.steps[0][1]
+
+
 def _last_step(pipeline):
     return pipeline._final_estimator
 
@@ -412,6 +416,36 @@ class LatentGenerativePipeline(Pipeline):
         """
         check_is_fitted(self)
         return self._decode(self[:-1].transform(X))
+
+    @available_if(has("sample_posterior", of=_first_step))
+    def sample_posterior(self, X, *, random_state=None):
+        """Draw a code of each image from the posterior of a variational autoencoder, and decode it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same images; None gives new ones in every call.
+
+        Returns
+        -------
+        X_images : ndarray
+            One image per image, which resembles it, in the layout, dtype and range of those seen
+            during ``fit``.
+
+        Raises
+        ------
+        ValueError
+            If the autoencoder is not variational.
+        """
+        check_is_fitted(self)
+        codes = self.steps[0][1].sample_posterior(X, random_state=random_state)
+        for _, step in self.steps[1:-1]:
+            if _is_step(step):
+                codes = step.transform(codes)
+        return self._decode(codes)
 
     def interpolate(self, X_start, X_end, *, n_steps=8):
         """Decode the straight lines between the codes of two sets of images.

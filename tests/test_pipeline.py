@@ -200,6 +200,17 @@ def test_reconstruct_goes_through_every_step(digits):
     assert not np.allclose(pipeline.reconstruct(X), pipeline[0].reconstruct(X), atol=1e-4)
 
 
+def test_sample_posterior_goes_through_every_step(digits):
+    X = digits[0][:60]
+    autoencoder = clone(CONV).set_params(beta=1.0, latent_dim=4)
+    steps = [("autoencoder", autoencoder), ("pca", PCA(2)), ("sampler", GaussianSampler())]
+    pipeline = LatentGenerativePipeline(steps).fit(X)
+    Z = pipeline[0].sample_posterior(X, random_state=0)
+    projected = pipeline["pca"].inverse_transform(pipeline["pca"].transform(Z))
+    expected = pipeline[0].inverse_transform(projected)
+    assert_array_equal(pipeline.sample_posterior(X, random_state=0), expected)
+
+
 def test_interpolate_starts_and_ends_at_the_reconstructions(fitted, digits):
     X_start, X_end = digits[0][:3], digits[0][3:6]
     images = fitted.interpolate(X_start, X_end, n_steps=5)

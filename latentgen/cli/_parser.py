@@ -25,6 +25,10 @@ _SOURCES = {
     "a .npy file": "images (n, H, W), (n, C, H, W) or (n, features), bytes or floats in [0, 1]",
     "a .npz file": "such images as 'X', labels as 'y'",
 }
+# Experiment of `latentgen benchmark`: what it compares.
+EXPERIMENTS = {
+    "generation": "samplers on the codes of autoencoders, VAEs and their prior",
+}
 _WIDTH = max(map(len, _SOURCES))
 _DATA_HELP = "DATA is one of\n" + "".join(
     f"  {source:{_WIDTH}}  {meaning}\n" for source, meaning in _SOURCES.items()
@@ -268,6 +272,36 @@ def _sweep_arguments(parser):
     _add_training(parser)
 
 
+def _benchmark_arguments(parser):
+    parser.add_argument("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help="see below")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a sweep, see below")
+    names = [dataset.name for dataset in DATASETS]
+    parser.add_argument("--data", choices=names, help="images (mnist; digits with --quick)")
+    parser.add_argument("--data-home", metavar="FOLDER", help="folder of the files of the images")
+    parser.add_argument("--results", default="results", metavar="FOLDER", help="rows (results)")
+    parser.add_argument(
+        "--cache", metavar="FOLDER", help="fitted models, kept and loaded (models in --results)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="sizes of a minute or two, one seed and one draw"
+    )
+    parser.add_argument(
+        "--settings", nargs="+", metavar="TEXT", help="only rows with one of these in their setting"
+    )
+    group = parser.add_argument_group("sizes")
+    group.add_argument("--images", type=_positive, help="images to fit (all but those apart)")
+    group.add_argument("--epochs", type=_positive, help="of autoencoders (those of the setting)")
+    group.add_argument("--samples", type=_positive, help="images per row (as many as test images)")
+    group.add_argument(
+        "--classifier-epochs", type=_positive, help="of classifiers, judging and judged (8)"
+    )
+    group.add_argument(
+        "--seeds", type=int, nargs="+", metavar="SEED", help="of models (three, from --seed on)"
+    )
+    group.add_argument("--draws", type=_positive, help="draws of each fitted sampler (3)")
+    group.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (auto)")
+
+
 # Arguments that commands share
 
 
@@ -394,6 +428,24 @@ Small images train faster with one thread: set OMP_NUM_THREADS=1.
 examples:
   latentgen sweep digits --param latent_dim=8,16 --param strategy=epanechnikov,local_gaussian
   latentgen sweep photos/ --image-size 32 32 --param min_samples_leaf=5,20,None --cv 2 --n-jobs 2
+""",
+    ),
+    Command(
+        "benchmark",
+        "run a published experiment, or a part of it, at a chosen size",
+        _benchmark_arguments,
+        "latentgen.cli._benchmark:benchmark",
+        f"""\
+EXPERIMENT is one of
+{"".join(f"  {name:12} {meaning}{chr(10)}" for name, meaning in EXPERIMENTS.items())}\
+Rows go to EXPERIMENT.csv and EXPERIMENT.json in the folder --results. One that is there is not
+made again, so a run that was stopped goes on when it is started again. Images are in four disjoint
+parts; MNIST is downloaded unless it is there, and --quick takes the digits that come with
+scikit-learn. Small networks train faster with one thread: set OMP_NUM_THREADS=1.
+
+examples:
+  latentgen benchmark generation --quick
+  latentgen benchmark generation --images 60000 --seeds 0 --settings "leaf 5" "N(0, I)"
 """,
     ),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from _estimators import CONV
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -168,6 +168,28 @@ def test_image_shape_folds_flat_pixels(digits):
 def test_beta_zero_is_a_plain_autoencoder(digits, fitted_vae):
     assert "train_kl" not in conv(beta=0).fit(digits[0]).history_[0]
     assert fitted_vae.history_[0]["train_kl"] > 0
+
+
+def test_posterior_draws_have_the_moments_that_the_network_gives(digits, fitted_vae):
+    n_draws = 4000
+    Z = fitted_vae.sample_posterior(np.repeat(digits[0][:2], n_draws, axis=0), random_state=0)
+    with torch.no_grad():
+        mean, log_variance = fitted_vae.net_.module_.encode(torch.tensor(digits[0][:2]))
+    std = np.exp(0.5 * log_variance.numpy())
+    Z = Z.reshape(2, n_draws, -1)
+    assert_array_less(abs(Z.mean(axis=1) - mean.numpy()), 5 * std / np.sqrt(n_draws))
+    assert_allclose(Z.std(axis=1), std, rtol=0.06)
+
+
+def test_posterior_draws_are_decided_by_the_seed(digits, fitted_vae):
+    draws = [fitted_vae.sample_posterior(digits[0][:3], random_state=seed) for seed in (0, 0, 1)]
+    assert_array_equal(draws[0], draws[1])
+    assert np.all(draws[0] != draws[2])
+
+
+def test_posterior_draws_need_a_variational_autoencoder(digits, fitted_conv):
+    with pytest.raises(ValueError, match=r"needs a variational autoencoder, .* fit with beta > 0"):
+        fitted_conv.sample_posterior(digits[0])
 
 
 def test_larger_beta_lowers_the_kl(digits):

@@ -1,0 +1,19 @@
+"""The published experiments, and ones beyond them, each a few public calls."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+from latentgen.experiments._generation import generation
+from latentgen.experiments._parts import Parts, load_parts
+from latentgen.experiments._record import Table, environment
+from latentgen.experiments._workbench import Coded, Job, Workbench
+
+__all__ = [
+    "Coded",
+    "Job",
+    "Parts",
+    "Table",
+    "Workbench",
+    "environment",
+    "generation",
+    "load_parts",
+]

@@ -1,0 +1,394 @@
+"""The workbench of the experiments: images, fitted models, judges, and rows that are resumed."""
+
+# SPDX-License-Identifier: BSD-3-Clause
+
+import hashlib
+import time
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+
+from latentgen import ConditionalSampler, ConvAutoencoder
+from latentgen.experiments._judge import Judge
+from latentgen.experiments._models import fitted
+from latentgen.experiments._parts import load_parts
+from latentgen.experiments._record import Table, environment
+from latentgen.metrics import ClassifierFeatures
+
+# Passes over few and small images, which train in seconds: with --quick.
+_QUICK = {
+    "digits": {"epochs": 60, "n_samples": 599, "classifier_epochs": 30},
+    "mnist": {"n_images": 4000, "epochs": 8, "n_samples": 1000, "classifier_epochs": 4},
+    "cifar10": {"n_images": 4000, "epochs": 5, "n_samples": 1000, "classifier_epochs": 4},
+}
+
+
+class Job(NamedTuple):
+    """One row to make.
+
+    Parameters
+    ----------
+    keys : dict
+        Columns that tell the row from all others of its experiment, ``setting`` among them. A row
+        that is there with all of them is not made again.
+    make : callable
+        ``make()`` gives the other columns.
+    """
+
+    keys: dict
+    make: Callable
+
+
+class Coded(NamedTuple):
+    """A fitted autoencoder with codes.
+
+    Parameters
+    ----------
+    autoencoder : ConvAutoencoder
+    Z_fit, Z_test : ndarray of shape (n, latent_dim)
+        Codes of the images of the fit and of the test images.
+    about : dict
+        Columns of every row: ``test_mse`` per pixel, ``kl`` in nats per image and
+        ``fit_seconds``.
+    """
+
+    autoencoder: ConvAutoencoder
+    Z_fit: np.ndarray
+    Z_test: np.ndarray
+    about: dict
+
+
+class Workbench:
+    """What all rows of an experiment share: parts of the images, models, judges and seeds.
+
+    Parameters
+    ----------
+    data : {'mnist', 'cifar10', 'digits'}, default='mnist'
+        Images.
+    n_images : int, default=None
+        Images to fit. None takes all but those set apart, see `load_parts`. All training images
+        leave none to fit a judging classifier to; then `ImageNetFeatures` judge alone.
+    epochs : int, default=None
+        Passes of every autoencoder over the images. None takes those of each setting.
+    n_samples : int, default=None
+        Images to draw for each row. None draws as many as there are test images.
+    classifier_epochs : int, default=8
+        Passes of classifiers over their images: of those that judge, and of TSTR.
+    seeds : sequence of int, default=(0, 1, 2)
+        Seeds of models. The classifier that judges a model has the same one.
+    n_draws : int, default=3
+        How many times each fitted sampler draws.
+    device : str, default='auto'
+        Where networks are trained, as for `ConvAutoencoder`.
+    data_home : str or path-like, default=None
+        Folder of the files of the images, as for `fetch_mnist`.
+    cache : str or path-like, default=None
+        Folder of fitted models, which are loaded where they are there.
+    quick : bool, default=False
+        Take sizes that are made in a minute or two for what is None, one seed and one draw.
+    command : str, default=''
+        What the user typed, for the rows.
+
+    Attributes
+    ----------
+    parts : Parts
+        Images and labels.
+    """
+
+    def __init__(
+        self,
+        data="mnist",
+        *,
+        n_images=None,
+        epochs=None,
+        n_samples=None,
+        classifier_epochs=None,
+        seeds=None,
+        n_draws=None,
+        device="auto",
+        data_home=None,
+        cache=None,
+        quick=False,
+        command="",
+    ):
+        sizes = _QUICK.get(data, {}) if quick else {}
+        self.parts = load_parts(data, n_fit=n_images or sizes.get("n_images"), data_home=data_home)
+        self.epochs = epochs or sizes.get("epochs")
+        most = len(self.parts.X_test)
+        self.n_samples = n_samples or min(sizes.get("n_samples", most), most)
+        self.classifier_epochs = classifier_epochs or sizes.get("classifier_epochs", 8)
+        self.seeds = tuple(seeds) if seeds else ((0,) if quick else (0, 1, 2))
+        self.n_draws = n_draws or (1 if quick else 3)
+        self.device, self.cache, self.command = device, cache, command
+        self.quick = quick
+        self._last = {}
+
+    # Models
+
+    def autoencoder(self, latent_dim, *, beta=0.0, epochs=20, seed=0, **params):
+        """Fit an autoencoder to the images of the fit, or load it.
+
+        Parameters
+        ----------
+        latent_dim : int
+        beta : float, default=0.0
+        epochs : int, default=20
+            Used unless the workbench has its own.
+        seed : int, default=0
+        **params : dict
+            Further parameters of `ConvAutoencoder`.
+
+        Returns
+        -------
+        coded : Coded
+        """
+        epochs, X = self.epochs or epochs, self.parts.X_fit
+        name = (
+            f"{self.parts.name}-{len(X)}-{latent_dim}d-beta{beta:g}-{epochs}epochs-seed{seed}"
+            f"{_suffix(params)}"
+        )
+        params |= {"beta": beta, "max_epochs": epochs, "random_state": seed}
+        return self._keep("autoencoder", name, lambda: self._code(name, latent_dim, params))
+
+    def _code(self, name, latent_dim, params):
+        autoencoder = ConvAutoencoder(latent_dim, device=self.device, **params)
+        X, X_test = self.parts.X_fit, self.parts.X_test
+        autoencoder = fitted(autoencoder, self.cache, name, lambda one: one.fit(X))
+        about = {
+            "test_mse": -autoencoder.score(X_test),
+            "kl": autoencoder.history_[-1].get("train_kl"),
+            "fit_seconds": sum(row["dur"] for row in autoencoder.history_),
+        }
+        return Coded(autoencoder, autoencoder.transform(X), autoencoder.transform(X_test), about)
+
+    def classifier(self, X, y, *, seed, max_epochs=None):
+        """Fit a small convolutional classifier."""
+        classifier = ClassifierFeatures(
+            max_epochs=max_epochs or self.classifier_epochs, device=self.device, random_state=seed
+        )
+        return classifier.fit(X, y)
+
+    @cached_property
+    def judge(self):
+        """The judge of all images."""
+        return Judge(self.parts, self._extractor)
+
+    def _extractor(self, seed):
+        """Classifier in whose features images are compared, fitted to the judge's part."""
+        X, y = self.parts.X_judge, self.parts.y_judge
+        epochs = self.classifier_epochs
+        classifier = ClassifierFeatures(max_epochs=epochs, device=self.device, random_state=seed)
+        name = f"{self.parts.name}-judge{len(X)}-{epochs}epochs-seed{seed}"
+        return fitted(classifier, self.cache, name, lambda one: one.fit(X, y))
+
+    # Rows
+
+    def keys(self, setting, *, latent_dim=None, beta=None, epochs=None, sampler, seed, draw):
+        """Columns that tell a row from others."""
+        return {
+            "setting": setting,
+            "data": self.parts.name,
+            "data_digest": self.parts.digest,
+            "n_fit": len(self.parts.X_fit),
+            "latent_dim": latent_dim,
+            "beta": beta,
+            "epochs": None if epochs is None else self.epochs or epochs,
+            "sampler": sampler,
+            "seed": seed,
+            "draw": draw,
+            "n_generated": self.n_samples,
+            **self.judge.describe(seed),
+        }
+
+    def sampler_jobs(self, setting, sampler, *, latent_dim, beta=0.0, epochs=20, **params):
+        """Rows of one sampler on the codes of an autoencoder: one per seed and draw.
+
+        Parameters
+        ----------
+        setting : str
+            Name of the rows.
+        sampler : sampler or callable
+            Is cloned, seeded and fitted to the codes of the fit, with their labels if it is a
+            `ConditionalSampler`. A function ``sampler(bench, coded, n, seed)`` gives codes and
+            their labels or None itself.
+        latent_dim, beta, epochs
+            Of the autoencoder, as for `autoencoder`.
+        **params : dict
+            Further parameters of `ConvAutoencoder`.
+
+        Returns
+        -------
+        jobs : list of Job
+        """
+        of_model = {"latent_dim": latent_dim, "beta": beta, "epochs": epochs}
+        name = describe_sampler(sampler)
+        return [
+            Job(
+                self.keys(setting, **of_model, sampler=name, seed=seed, draw=draw),
+                partial(self._judge_sampler, sampler, {**of_model, **params}, seed, draw),
+            )
+            for seed in self.seeds
+            for draw in range(self.n_draws)
+        ]
+
+    def _judge_sampler(self, sampler, of_model, seed, draw):
+        coded = self.autoencoder(**of_model, seed=seed)
+        Z_new, y_new, seconds = self.draw(sampler, coded, seed, draw, (of_model, seed))
+        X_new = coded.autoencoder.inverse_transform(Z_new)
+        return {
+            **coded.about,
+            "sample_seconds": seconds,
+            **self.judge.generated(X_new, y_new, Z_new, coded=coded, seed=seed),
+        }
+
+    def draw(self, sampler, coded, seed, draw, of_model=None, n_samples=None):
+        """Fit a sampler to the codes of the fit, unless it was the last one, and draw.
+
+        Returns
+        -------
+        Z_new : ndarray of shape (n_samples, latent_dim)
+        y_new : ndarray of shape (n_samples,) or None
+            Classes are as frequent as among the images of the fit.
+        seconds : float
+            For drawing the codes.
+        """
+        n_samples = n_samples or self.n_samples
+        # Different for every model and draw.
+        state = int(np.random.SeedSequence((seed, draw)).generate_state(1)[0])
+        if not hasattr(sampler, "sample"):
+            start = time.perf_counter()
+            Z_new, y_new = sampler(self, coded, n_samples, state)
+            return Z_new, y_new, time.perf_counter() - start
+        per_class = isinstance(sampler, ConditionalSampler)
+        y = self.parts.y_fit if per_class else None
+        name = describe_sampler(sampler), str(of_model), id(coded)
+        sampler = self._keep("sampler", name, lambda: seeded(sampler, seed).fit(coded.Z_fit, y))
+        y_new = self.parts.y_fit[self.real_rows(seed, draw, n_samples)] if per_class else None
+        start = time.perf_counter()
+        arguments = {"y": y_new} if per_class else {}
+        Z_new = sampler.sample(n_samples, random_state=state, **arguments)
+        return Z_new, y_new, time.perf_counter() - start
+
+    def real_rows(self, seed, draw, n_samples=None):
+        """Rows of as many images of the fit as are drawn, at random, without repeats if enough."""
+        n_fit, n_samples = len(self.parts.X_fit), n_samples or self.n_samples
+        rng = np.random.default_rng((seed, draw))
+        if n_samples <= n_fit:
+            return rng.permutation(n_fit)[:n_samples]
+        return rng.integers(n_fit, size=n_samples)
+
+    def floor_jobs(self):
+        """Rows of what real images of the fit get: as many as are drawn, of the same classes."""
+
+        def make(seed, draw):
+            rows = self.real_rows(seed, draw)
+            X, y = self.parts.X_fit[rows], self.parts.y_fit[rows]
+            return self.judge.generated(X, y, seed=seed)
+
+        name = "real images of the fit"
+        return [
+            Job(self.keys(name, sampler=name, seed=seed, draw=draw), partial(make, seed, draw))
+            for seed in self.seeds
+            for draw in range(self.n_draws)
+        ]
+
+    def perfect_jobs(self, *, latent_dim, beta=0.0, epochs=20, **params):
+        """Rows of a perfect sampler: decoded codes of one half of the test images.
+
+        The other half is what they are judged by, so both are half as many as else.
+        """
+        of_model = {"latent_dim": latent_dim, "beta": beta, "epochs": epochs}
+
+        def make(seed):
+            coded = self.autoencoder(**of_model, **params, seed=seed)
+            return {**coded.about, **self.judge.perfect(coded, seed=seed)}
+
+        name = "perfect sampler"
+        jobs = []
+        for seed in self.seeds:
+            keys = self.keys(name, **of_model, sampler="unseen codes", seed=seed, draw=0)
+            keys["n_generated"] = len(self.parts.X_test) // 2
+            jobs.append(Job(keys, partial(make, seed)))
+        return jobs
+
+    def run(self, experiment, jobs, results, *, settings=None, progress=None):
+        """Make the rows of an experiment that are not there.
+
+        Parameters
+        ----------
+        experiment : str
+            Name of the files, see `Table`.
+        jobs : list of Job
+        results : str or path-like
+            Folder of the files.
+        settings : list of str, default=None
+            Make only rows whose setting has one of these texts in its name.
+        progress : callable, default=None
+            ``progress(row, n_done, n_jobs, seconds, n_new)`` is called with every row; `seconds`
+            is the time that the `n_new` rows have taken that were made so far.
+
+        Returns
+        -------
+        rows : list of dict
+            All rows that were asked for, those that were there among them.
+
+        Raises
+        ------
+        ValueError
+            If `settings` leaves no row.
+        """
+        wanted = [job for job in jobs if _is_wanted(job.keys["setting"], settings)]
+        if not wanted:
+            known = ", ".join(dict.fromkeys(job.keys["setting"] for job in jobs))
+            raise ValueError(f"no setting of '{experiment}' matches {settings}. It has {known}.")
+        table, rows, seconds, n_new = Table(results, experiment), [], 0.0, 0
+        there = [table.find({"experiment": experiment, **job.keys}) for job in wanted]
+        # First those that are there, so that what is left to do is known.
+        order = sorted(range(len(wanted)), key=lambda i: there[i] is None)
+        for n_done, i in enumerate(order, start=1):
+            row = there[i]
+            if row is None:
+                start = time.perf_counter()
+                row = {"experiment": experiment, **wanted[i].keys, **wanted[i].make()}
+                table.add({**row, **environment(), "command": self.command})
+                seconds, n_new = seconds + time.perf_counter() - start, n_new + 1
+            rows.append(row)
+            if progress is not None:
+                progress(row, n_done, len(wanted), seconds, n_new)
+        return rows
+
+    def _keep(self, kind, name, make):
+        """Keep the last thing of a kind, since the rows that need it come one after the other."""
+        if self._last.get(kind, (None,))[0] != name:
+            self._last[kind] = None, None  # Frees the memory first.
+            self._last[kind] = name, make()
+        return self._last[kind][1]
+
+
+def describe_sampler(sampler):
+    """One line for a sampler: its parameters that are not the default ones."""
+    if hasattr(sampler, "get_params"):
+        return " ".join(repr(sampler).split())
+    return sampler.__name__.replace("_", " ")
+
+
+def seeded(estimator, seed):
+    """Clone an estimator and seed every ``random_state`` in it."""
+    estimator = clone(estimator)
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+    return estimator.set_params(**dict.fromkeys(names, seed))
+
+
+def _is_wanted(setting, settings):
+    return settings is None or any(text.lower() in setting.lower() for text in settings)
+
+
+def _suffix(params):
+    """Part of a file's name for parameters that are not in it by name."""
+    if not params:
+        return ""
+    text = ",".join(f"{name}={params[name]!r}" for name in sorted(params))
+    return f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
