@@ -299,6 +299,7 @@ class ConvAutoencoder(ReconstructionAutoencoder):
 
         See Also
         --------
+        sample_posterior : Draws of them.
         latentgen.metrics.kl_from_prior : How much a code says about its image.
         latentgen.metrics.active_units : How many values of a code say anything.
         """
@@ -318,6 +319,37 @@ class ConvAutoencoder(ReconstructionAutoencoder):
         size = self._inference_batch()
         apply_in_batches(moments, X, out=out, batch_size=size, device=self.device_)
         return out[:, 0], out[:, 1]
+
+    def sample_posterior(self, X, *, random_state=None):
+        """Draw a code of each image from the posterior that a variational encoder gives.
+
+        These are the codes that the decoder was trained on (the reparameterization of Kingma and
+        Welling 2014, section 2.4): ``mean + standard deviation * noise``, where ``transform`` gives
+        the mean. Each draw starts from its image, so decoded draws from the posteriors of training
+        images resemble these and are not new images as those of a sampler are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+        random_state : int, RandomState instance or None, default=None
+            The same integer gives the same codes; None gives new ones in every call.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, latent_dim), dtype float32
+            One code per image.
+
+        Raises
+        ------
+        ValueError
+            If the autoencoder is not variational, that is ``beta`` was 0 in ``fit``, or if the
+            images have another shape than those seen during ``fit``.
+        """
+        mean, variance = self.posterior(X)
+        noise = check_random_state(random_state).standard_normal(mean.shape)
+        return mean + np.sqrt(variance) * noise.astype(np.float32)
 
     def decode_map(self, Z):
         """Decode maps of codes of any sides.
@@ -357,56 +389,6 @@ class ConvAutoencoder(ReconstructionAutoencoder):
             batch_size=self._inference_batch(),
             device=self.device_,
         )
-
-    def sample_posterior(self, X, *, random_state=None):
-        """Draw a code of each image from the posterior that a variational encoder gives.
-
-        These are the codes that the decoder was trained on (the reparameterization of Kingma and
-        Welling 2014, section 2.4): ``mean + standard deviation * noise``, where ``transform`` gives
-        the mean. Each draw starts from its image, so decoded draws from the posteriors of training
-        images resemble these and are not new images as those of a sampler are.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
-                (n_samples, C, H, W)
-            Images like those seen during ``fit``, in any layout.
-        random_state : int, RandomState instance or None, default=None
-            The same integer gives the same codes; None gives new ones in every call.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, latent_dim), dtype float32
-            One code per image.
-
-        Raises
-        ------
-        ValueError
-            If the autoencoder is not variational, that is ``beta`` was 0 in ``fit``, or if the
-            images have another shape than those seen during ``fit``.
-        """
-        check_is_fitted(self)
-        module = self.net_.module_
-        if not module.variational:
-            raise ValueError(
-                "sample_posterior needs a variational autoencoder, but this one was fitted with "
-                "beta=0, which gives each image one code. Use 'transform', or fit with beta > 0."
-            )
-        X = self._check_images(X)
-
-        def moments(batch):
-            code = module.encode(unit_images(batch, module.image_shape))
-            return torch.stack([code.mean, code.log_variance], dim=1).float()
-
-        mean, log_variance = apply_in_batches(
-            moments,
-            X,
-            out=np.empty((len(X), 2, self.latent_dim_), np.float32),
-            batch_size=self._inference_batch(),
-            device=self.device_,
-        ).swapaxes(0, 1)
-        noise = check_random_state(random_state).standard_normal(mean.shape)
-        return mean + np.exp(0.5 * log_variance) * noise.astype(np.float32)
 
     @property
     def channels_(self):

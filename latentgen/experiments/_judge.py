@@ -4,12 +4,17 @@
 
 import warnings
 
+import numpy as np
+
 from latentgen.metrics import latent_ks_statistic
 from latentgen.metrics._features import describe_extractor
-from latentgen.metrics._measures import MEASURES, Images, Judged
+from latentgen.metrics._measures import MEASURES, Images, Judged, halves
 
 # Real and generated images whose nearest ones among all images of the fit are searched.
 _MOST_COMPARED = 2000
+# Columns that experiments make themselves: training a classifier takes long, and codes are compared
+# as they were drawn, not as those of the decoded images.
+_LEFT_OUT = {"tstr", "latent_ks"}
 
 
 class Judge:
@@ -25,7 +30,9 @@ class Judge:
 
     def __init__(self, parts, fit_extractor):
         self.parts, self._fit_extractor = parts, fit_extractor
-        self._extractors, self._real, self._of_model = {}, {}, (None, None)
+        self._extractors = {}
+        self._real = Images(parts.X_test, parts.y_test)
+        self._train = Images(parts.X_fit)
         self._public = _public_features()
         if parts.X_judge is None and self._public is None:
             raise ValueError(
@@ -62,63 +69,64 @@ class Judge:
         Z_new : ndarray of shape (n_new, latent_dim), default=None
             Codes that they were decoded from.
         coded : Coded, default=None
-            The autoencoder that decoded them, None for real images.
+            The autoencoder that decoded them, None for real images of the fit.
         seed : int, default=0
             Which classifier judges.
 
         Returns
         -------
         columns : dict
-            ``n_real``; a column for each measure of the table, with ``_error`` where it has a
-            standard error; ``_codes`` where it is measured against decoded codes of the test
-            images and not against these; ``_imagenet`` where it is in public features;
-            ``latent_ks``, of the codes as they were drawn against those of the test images.
+            ``n_real``, and what each measure of the table gives, under its key; ``_imagenet``
+            stands at the end of what is measured in public features. ``latent_ks`` compares the
+            codes as they were drawn with those of the test images. Measures that compare with the
+            images of the fit compare 2 000 generated and 2 000 test images with all of them.
         """
-        columns = {"n_real": len(self.parts.X_test)}
+        judged = {"encoder": None if coded is None else coded.autoencoder, "random_state": seed}
+        train = None if coded is None else self._train
+        new = Images(X_new, y_new, drawn=coded is not None)
+        columns = {"n_real": len(self._real)}
+        columns |= self._measure(self._real, new, seed, train=train, **judged)
         if Z_new is not None:
             columns["latent_ks"] = latent_ks_statistic(coded.Z_test, Z_new)
-        for suffix, extractor in self.extractors(seed).items():
-            generated = Images(X_new, y_new, feature_extractor=extractor)
-            real = self._real_images(suffix, extractor, seed)
-            columns |= _measure(Judged(real, generated, random_state=seed), suffix)
-            if coded is not None:
-                decoded = self._of(coded, suffix, extractor)
-                columns |= _measure(Judged(decoded, generated), f"_codes{suffix}")
         return columns
 
     def perfect(self, coded, *, seed=0):
         """Judge the decoded codes of one half of the test images by the other half."""
-        n_half = len(coded.Z_test) // 2
-        columns = {"n_real": n_half}
-        X = self.parts.X_test
-        for suffix, extractor in self.extractors(seed).items():
-            decoded = self._of(coded, suffix, extractor).X
-            halves = [
-                Images(part, feature_extractor=extractor)
-                for part in (X[n_half : 2 * n_half], decoded[n_half : 2 * n_half], decoded[:n_half])
-            ]
-            columns |= _measure(Judged(halves[0], halves[2]), suffix)
-            columns |= _measure(Judged(halves[1], halves[2]), f"_codes{suffix}")
-        columns["latent_ks"] = latent_ks_statistic(
-            coded.Z_test[n_half : 2 * n_half], coded.Z_test[:n_half]
-        )
+        rows = halves(self._real)
+        encoder = coded.autoencoder
+        real, new = self._real.take(rows[0]), self._real.decoded(encoder).take(rows[1])
+        return {
+            "n_real": len(real),
+            **self._measure(real, new, seed, train=self._train, encoder=encoder, random_state=seed),
+            "latent_ks": latent_ks_statistic(coded.Z_test[rows[0]], coded.Z_test[rows[1]]),
+        }
+
+    def _measure(self, real, new, seed, **judged):
+        """Columns of all measures."""
+        columns = {}
+        for number, (suffix, extractor) in enumerate(self.extractors(seed).items()):
+            images = Judged(
+                *(real, new),
+                feature_extractor=extractor,
+                most_compared=_MOST_COMPARED,
+                # The parts are disjoint.
+                own=np.full(len(real), -1),
+                **judged,
+            )
+            for measure in MEASURES:
+                # What no features are needed for is the same for every extractor.
+                if measure.key in _LEFT_OUT or (number and not measure.in_features):
+                    continue
+                with warnings.catch_warnings():
+                    # Rows have the number of images, and the floors beside them have as many.
+                    warnings.filterwarnings("ignore", "The covariance of .* features")
+                    entries = measure.entries(images)
+                columns |= {
+                    f"{key}{suffix if measure.in_features else ''}": value
+                    for key, value in entries.items()
+                    if value is not None
+                }
         return columns
-
-    def _real_images(self, suffix, extractor, seed):
-        if (suffix, seed) not in self._real:
-            X, y = self.parts.X_test, self.parts.y_test
-            self._real[suffix, seed] = Images(X, y, feature_extractor=extractor)
-        return self._real[suffix, seed]
-
-    def _of(self, coded, suffix, extractor):
-        """Decoded test images, for the last autoencoder only."""
-        if self._of_model[0] is not coded:
-            X = coded.autoencoder.inverse_transform(coded.Z_test)
-            self._of_model = coded, {"X": X}
-        images = self._of_model[1]
-        if suffix not in images:
-            images[suffix] = Images(images["X"], feature_extractor=extractor)
-        return images[suffix]
 
 
 def _public_features():
@@ -129,20 +137,3 @@ def _public_features():
         return ImageNetFeatures()
     except ImportError:
         return None
-
-
-def _measure(judged, suffix):
-    """Columns of the measures that need nothing but features."""
-    columns = {}
-    with warnings.catch_warnings():
-        # Rows have the number of images, and the floors beside them have as many.
-        warnings.filterwarnings("ignore", "The covariance of .* features")
-        for measure in MEASURES:
-            if measure.needs:
-                continue
-            value, error = measure.evaluate(judged)
-            if value is not None:
-                columns[f"{measure.key}{suffix}"] = value
-            if error is not None:
-                columns[f"{measure.key}_error{suffix}"] = error
-    return columns

@@ -16,11 +16,11 @@ from latentgen.experiments._judge import Judge
 from latentgen.experiments._models import fitted
 from latentgen.experiments._parts import load_parts
 from latentgen.experiments._record import Table, environment
-from latentgen.metrics import ClassifierFeatures
+from latentgen.metrics import ClassifierFeatures, active_units, kl_from_prior
 
 # Passes over few and small images, which train in seconds: with --quick.
 _QUICK = {
-    "digits": {"epochs": 60, "n_samples": 599, "classifier_epochs": 30},
+    "digits": {"epochs": 40, "n_samples": 599, "classifier_epochs": 30},
     "mnist": {"n_images": 4000, "epochs": 8, "n_samples": 1000, "classifier_epochs": 4},
     "cifar10": {"n_images": 4000, "epochs": 5, "n_samples": 1000, "classifier_epochs": 4},
 }
@@ -51,8 +51,8 @@ class Coded(NamedTuple):
     Z_fit, Z_test : ndarray of shape (n, latent_dim)
         Codes of the images of the fit and of the test images.
     about : dict
-        Columns of every row: ``test_mse`` per pixel, ``kl`` in nats per image and
-        ``fit_seconds``.
+        Columns of every row: ``test_mse`` per pixel, ``fit_seconds``, and of a variational
+        autoencoder ``kl`` in nats per test image and ``active_units``.
     """
 
     autoencoder: ConvAutoencoder
@@ -159,9 +159,12 @@ class Workbench:
         autoencoder = fitted(autoencoder, self.cache, name, lambda one: one.fit(X))
         about = {
             "test_mse": -autoencoder.score(X_test),
-            "kl": autoencoder.history_[-1].get("train_kl"),
             "fit_seconds": sum(row["dur"] for row in autoencoder.history_),
         }
+        if autoencoder.beta > 0:
+            mean, variance = autoencoder.posterior(X_test)
+            about["kl"] = kl_from_prior(mean, variance)
+            about["active_units"] = active_units(mean)
         return Coded(autoencoder, autoencoder.transform(X), autoencoder.transform(X_test), about)
 
     def classifier(self, X, y, *, seed, max_epochs=None):
