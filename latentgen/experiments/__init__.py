@@ -3,14 +3,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 from latentgen.experiments._generation import generation
-from latentgen.experiments._parts import Parts, load_parts
+from latentgen.experiments._parts import load_parts
 from latentgen.experiments._record import Table, environment
-from latentgen.experiments._workbench import Coded, Job, Workbench
+from latentgen.experiments._workbench import Job, Workbench
 
 __all__ = [
-    "Coded",
     "Job",
-    "Parts",
     "Table",
     "Workbench",
     "environment",

@@ -8,7 +8,7 @@ The published experiment has an autoencoder with 16 values and 100 epochs and on
 
 import numpy as np
 
-from latentgen import FastHVRTSampler, GaussianSampler, LocalGaussianSampler
+from latentgen.samplers import FastHVRTSampler, GaussianSampler, LocalGaussianSampler
 
 BETAS = {"VAE": 1.0, "VAE beta 0.05": 0.05}
 
@@ -19,10 +19,19 @@ def generation(bench):
     Parameters
     ----------
     bench : Workbench
+        Images, sizes and seeds.
 
     Returns
     -------
     jobs : list of Job
+        For `Workbench.run`.
+
+    Examples
+    --------
+    >>> from latentgen.experiments import Workbench, generation
+    >>> bench = Workbench("digits", n_images=100, seeds=[0], n_draws=1, classifier_epochs=1)
+    >>> generation(bench)[2].keys["sampler"]
+    "FastHVRTSampler(strategy='bootstrap_noise')"
     """
     leaf_5 = FastHVRTSampler(min_samples_leaf=5)
     jobs = [*bench.floor_jobs()]

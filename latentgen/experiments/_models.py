@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from latentgen import load_model, save_model
+from latentgen.persistence import load_model, save_model
 
 # What a fitted model does not depend on.
 _NOT_COMPARED = {"callbacks", "checkpoint", "device", "verbose", "warm_start"}

@@ -68,6 +68,8 @@ def load_parts(data, *, n_fit=None, data_home=None):
     Returns
     -------
     parts : Parts
+        A named tuple: ``name`` and ``digest`` of the data, and images and labels of each part,
+        ``X_fit``, ``y_fit``, ``X_judge`` and so on.
 
     Raises
     ------

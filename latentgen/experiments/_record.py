@@ -26,6 +26,12 @@ def environment():
     -------
     environment : dict of str
         ``date``, ``python``, ``versions`` and ``machine``.
+
+    Examples
+    --------
+    >>> from latentgen.experiments import environment
+    >>> list(environment())
+    ['date', 'python', 'versions', 'machine']
     """
     versions = " ".join(f"{name}={version(name)}" for name in _PACKAGES)
     machine = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
@@ -50,6 +56,7 @@ class Table:
     folder : str or path-like
         Made if it does not exist.
     name : str
+        Name of the files.
 
     Examples
     --------
@@ -70,7 +77,13 @@ class Table:
             self._write_csv(self.rows())
 
     def rows(self):
-        """Read all rows, a list of dict; a value that is not finite is None."""
+        """Read all rows.
+
+        Returns
+        -------
+        rows : list of dict
+            In the order in which they were added; a value that was not finite is None.
+        """
         if not self.json.exists():
             return []
         try:
@@ -81,7 +94,18 @@ class Table:
             ) from error
 
     def find(self, keys):
-        """Find the row with these values, or None."""
+        """Find the first row with these values.
+
+        Parameters
+        ----------
+        keys : dict
+            Columns and values.
+
+        Returns
+        -------
+        row : dict or None
+            None if there is no such row.
+        """
         keys = _plain(keys)
         for row in self.rows():
             if all(key in row and row[key] == value for key, value in keys.items()):
@@ -89,7 +113,13 @@ class Table:
         return None
 
     def add(self, row):
-        """Write one more row."""
+        """Write one more row.
+
+        Parameters
+        ----------
+        row : dict
+            Strings and numbers by column.
+        """
         # Read anew, since another process may have added rows of other settings.
         rows = [*self.rows(), _plain(row)]
         with atomic_path(self.json) as temporary:

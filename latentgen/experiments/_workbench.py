@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 
-from latentgen import ConditionalSampler, ConvAutoencoder
+from latentgen.autoencoders import ConvAutoencoder
 from latentgen.experiments._judge import Judge
 from latentgen.experiments._models import fitted
 from latentgen.experiments._parts import load_parts
 from latentgen.experiments._record import Table, environment
 from latentgen.metrics import ClassifierFeatures, active_units, kl_from_prior
+from latentgen.samplers import ConditionalSampler
 
 # Passes over few and small images, which train in seconds: with --quick.
 _QUICK = {
@@ -36,6 +37,13 @@ class Job(NamedTuple):
         that is there with all of them is not made again.
     make : callable
         ``make()`` gives the other columns.
+
+    Examples
+    --------
+    >>> from latentgen.experiments import Job
+    >>> job = Job({"setting": "a square", "side": 3}, lambda: {"area": 9})
+    >>> job.make()
+    {'area': 9}
     """
 
     keys: dict
@@ -95,7 +103,19 @@ class Workbench:
     Attributes
     ----------
     parts : Parts
-        Images and labels.
+        Images and labels, see `load_parts`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from latentgen import GaussianSampler
+    >>> from latentgen.experiments import Workbench
+    >>> bench = Workbench("digits", epochs=1, n_samples=100, seeds=[0], n_draws=1)
+    >>> jobs = bench.sampler_jobs("one Gaussian", GaussianSampler(), latent_dim=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [row] = bench.run("example", jobs, folder)
+    >>> row["sampler"], row["n_fit"], row["frechet_distance"] > 0
+    ('GaussianSampler()', 800, True)
     """
 
     def __init__(
@@ -134,16 +154,21 @@ class Workbench:
         Parameters
         ----------
         latent_dim : int
+            Number of values in a code.
         beta : float, default=0.0
+            Weight of the KL term.
         epochs : int, default=20
-            Used unless the workbench has its own.
+            Passes over the images, unless the workbench has a number of its own.
         seed : int, default=0
+            Its ``random_state``.
         **params : dict
             Further parameters of `ConvAutoencoder`.
 
         Returns
         -------
         coded : Coded
+            A named tuple: ``autoencoder``, the codes ``Z_fit`` and ``Z_test``, and ``about``, a
+            dict of columns for its rows.
         """
         epochs, X = self.epochs or epochs, self.parts.X_fit
         name = (
@@ -167,13 +192,6 @@ class Workbench:
             about["active_units"] = active_units(mean)
         return Coded(autoencoder, autoencoder.transform(X), autoencoder.transform(X_test), about)
 
-    def classifier(self, X, y, *, seed, max_epochs=None):
-        """Fit a small convolutional classifier."""
-        classifier = ClassifierFeatures(
-            max_epochs=max_epochs or self.classifier_epochs, device=self.device, random_state=seed
-        )
-        return classifier.fit(X, y)
-
     @cached_property
     def judge(self):
         """The judge of all images."""
@@ -190,7 +208,30 @@ class Workbench:
     # Rows
 
     def keys(self, setting, *, latent_dim=None, beta=None, epochs=None, sampler, seed, draw):
-        """Columns that tell a row from others."""
+        """Gather the columns that tell a row from others.
+
+        Parameters
+        ----------
+        setting : str
+            Name of the rows.
+        latent_dim : int, default=None
+            Of the autoencoder, None without one.
+        beta : float, default=None
+            Of the autoencoder.
+        epochs : int, default=None
+            Of the autoencoder, unless the workbench has a number of its own.
+        sampler : str
+            What draws.
+        seed : int
+            Of the models.
+        draw : int
+            Number of the draw.
+
+        Returns
+        -------
+        keys : dict
+            With the data and the extractors.
+        """
         return {
             "setting": setting,
             "data": self.parts.name,
@@ -217,14 +258,19 @@ class Workbench:
             Is cloned, seeded and fitted to the codes of the fit, with their labels if it is a
             `ConditionalSampler`. A function ``sampler(bench, coded, n, seed)`` gives codes and
             their labels or None itself.
-        latent_dim, beta, epochs
-            Of the autoencoder, as for `autoencoder`.
+        latent_dim : int
+            Of the autoencoder, as the following ones.
+        beta : float, default=0.0
+            Weight of the KL term.
+        epochs : int, default=20
+            Passes over the images, unless the workbench has a number of its own.
         **params : dict
             Further parameters of `ConvAutoencoder`.
 
         Returns
         -------
         jobs : list of Job
+            For `run`.
         """
         of_model = {"latent_dim": latent_dim, "beta": beta, "epochs": epochs}
         name = describe_sampler(sampler)
@@ -239,7 +285,7 @@ class Workbench:
 
     def _judge_sampler(self, sampler, of_model, seed, draw):
         coded = self.autoencoder(**of_model, seed=seed)
-        Z_new, y_new, seconds = self.draw(sampler, coded, seed, draw, (of_model, seed))
+        Z_new, y_new, seconds = self.draw(sampler, coded, seed, draw)
         X_new = coded.autoencoder.inverse_transform(Z_new)
         return {
             **coded.about,
@@ -247,14 +293,28 @@ class Workbench:
             **self.judge.generated(X_new, y_new, Z_new, coded=coded, seed=seed),
         }
 
-    def draw(self, sampler, coded, seed, draw, of_model=None, n_samples=None):
+    def draw(self, sampler, coded, seed, draw, *, n_samples=None):
         """Fit a sampler to the codes of the fit, unless it was the last one, and draw.
+
+        Parameters
+        ----------
+        sampler : sampler or callable
+            As for `sampler_jobs`.
+        coded : Coded
+            What `autoencoder` gives.
+        seed : int
+            Of the sampler, and together with `draw` of what it draws.
+        draw : int
+            Number of the draw.
+        n_samples : int, default=None
+            None takes that of the workbench.
 
         Returns
         -------
         Z_new : ndarray of shape (n_samples, latent_dim)
+            Codes.
         y_new : ndarray of shape (n_samples,) or None
-            Classes are as frequent as among the images of the fit.
+            Labels of a `ConditionalSampler`, those of `real_rows`.
         seconds : float
             For drawing the codes.
         """
@@ -267,7 +327,7 @@ class Workbench:
             return Z_new, y_new, time.perf_counter() - start
         per_class = isinstance(sampler, ConditionalSampler)
         y = self.parts.y_fit if per_class else None
-        name = describe_sampler(sampler), str(of_model), id(coded)
+        name = describe_sampler(sampler), seed, id(coded)
         sampler = self._keep("sampler", name, lambda: seeded(sampler, seed).fit(coded.Z_fit, y))
         y_new = self.parts.y_fit[self.real_rows(seed, draw, n_samples)] if per_class else None
         start = time.perf_counter()
@@ -276,7 +336,22 @@ class Workbench:
         return Z_new, y_new, time.perf_counter() - start
 
     def real_rows(self, seed, draw, n_samples=None):
-        """Rows of as many images of the fit as are drawn, at random, without repeats if enough."""
+        """Pick as many images of the fit as are drawn.
+
+        Parameters
+        ----------
+        seed : int
+            Of the models.
+        draw : int
+            Number of the draw; another one picks others.
+        n_samples : int, default=None
+            None takes that of the workbench.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples,)
+            Rows of ``parts.X_fit``, each once if there are enough.
+        """
         n_fit, n_samples = len(self.parts.X_fit), n_samples or self.n_samples
         rng = np.random.default_rng((seed, draw))
         if n_samples <= n_fit:
@@ -284,7 +359,13 @@ class Workbench:
         return rng.integers(n_fit, size=n_samples)
 
     def floor_jobs(self):
-        """Rows of what real images of the fit get: as many as are drawn, of the same classes."""
+        """Plan rows of real images of the fit: as many as are drawn, of the same classes.
+
+        Returns
+        -------
+        jobs : list of Job
+            One per seed and draw.
+        """
 
         def make(seed, draw):
             rows = self.real_rows(seed, draw)
@@ -299,9 +380,25 @@ class Workbench:
         ]
 
     def perfect_jobs(self, *, latent_dim, beta=0.0, epochs=20, **params):
-        """Rows of a perfect sampler: decoded codes of one half of the test images.
+        """Plan rows of a perfect sampler: decoded codes of one half of the test images.
 
         The other half is what they are judged by, so both are half as many as else.
+
+        Parameters
+        ----------
+        latent_dim : int
+            Of the autoencoder, as the following ones.
+        beta : float, default=0.0
+            Weight of the KL term.
+        epochs : int, default=20
+            Passes over the images, unless the workbench has a number of its own.
+        **params : dict
+            Further parameters of `ConvAutoencoder`.
+
+        Returns
+        -------
+        jobs : list of Job
+            One per seed.
         """
         of_model = {"latent_dim": latent_dim, "beta": beta, "epochs": epochs}
 
@@ -325,6 +422,7 @@ class Workbench:
         experiment : str
             Name of the files, see `Table`.
         jobs : list of Job
+            What an experiment has planned.
         results : str or path-like
             Folder of the files.
         settings : list of str, default=None
