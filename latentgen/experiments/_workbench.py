@@ -83,12 +83,14 @@ class Workbench:
         Passes of every autoencoder over the images. None takes those of each setting.
     n_samples : int, default=None
         Images to draw for each row. None draws as many as there are test images.
-    classifier_epochs : int, default=8
-        Passes of classifiers over their images: of those that judge, and of TSTR.
-    seeds : sequence of int, default=(0, 1, 2)
-        Seeds of models. The classifier that judges a model has the same one.
-    n_draws : int, default=3
-        How many times each fitted sampler draws.
+    classifier_epochs : int, default=None
+        Passes of classifiers over their images: of those that judge, and of TSTR. None stands
+        for 8.
+    seeds : sequence of int, default=None
+        Seeds of models. The classifier that judges a model has the same one. None stands for 0, 1
+        and 2.
+    n_draws : int, default=None
+        How many times each fitted sampler draws. None stands for 3.
     device : str, default='auto'
         Where networks are trained, as for `ConvAutoencoder`.
     data_home : str or path-like, default=None
