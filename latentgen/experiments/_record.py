@@ -46,7 +46,7 @@ def environment():
 
 
 class Table:
-    """Rows in ``<folder>/<name>.json``, and the same ones in ``<name>.csv`` for people.
+    """Rows in ``<folder>/<experiment>.json``, and the same ones as CSV for people.
 
     Both files are put in place whole after every row, so that a process that is killed leaves what
     it has made. The rows of the JSON file are read back, with their types.
@@ -55,7 +55,7 @@ class Table:
     ----------
     folder : str or path-like
         Made if it does not exist.
-    name : str
+    experiment : str
         Name of the files.
 
     Examples
@@ -68,10 +68,10 @@ class Table:
     {'seed': 0, 'length': 2.5}
     """
 
-    def __init__(self, folder, name):
+    def __init__(self, folder, experiment):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self.json, self.csv = folder / f"{name}.json", folder / f"{name}.csv"
+        self.json, self.csv = folder / f"{experiment}.json", folder / f"{experiment}.csv"
         if self.json.exists():
             # A process that was killed between the two files left the CSV file without a row.
             self._write_csv(self.rows())
