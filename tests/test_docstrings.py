@@ -81,7 +81,6 @@ DIFFERENT = {
     "bandwidth": "each kernel has a unit of its own",
     "classes_": "a pipeline has them when its sampler has",
     "classifier": "one scorer describes it, the others point there",
-    "device": "a workbench hands it on",
     "feature_extractor": "one scorer describes it, the others point there",
     "device": "what is never fitted does not tell which device it took",
     "fitted_on_": "what a user fitted, or others published",

@@ -82,7 +82,7 @@ class Workbench:
     epochs : int, default=None
         Passes of every autoencoder over the images. None takes those of each setting.
     n_samples : int, default=None
-        Images to draw for each row. None draws as many as there are test images.
+        Number of images to draw; None draws as many as are judged against.
     classifier_epochs : int, default=None
         Passes of classifiers over their images: of those that judge, and of TSTR. None stands
         for 8.
