@@ -162,8 +162,9 @@ TABLES |= {
     "published_claims": (
         "published_claims",
         ["part", "latent_dim"],
-        ["sampler", "axis", "n", "value"],
+        ["sampler", "axis", "value"],
         {
+            "n_partitions": "partitions",
             "latent_ks": "latent KS",
             "largest_difference": "largest difference",
             "fid": "FID",
@@ -210,6 +211,8 @@ def _cell(values, form):
     values = values.dropna()
     if values.empty:
         return ""
+    if values.max() >= 1000:
+        form = ",.0f"
     if len(values) == 1 or values.min() == values.max():
         return format(values.mean(), form)
     return f"{values.mean():{form}} ({values.min():{form}} to {values.max():{form}})"
