@@ -249,7 +249,9 @@ class Workbench:
             **self.judge.describe(seed),
         }
 
-    def sampler_jobs(self, setting, sampler, *, latent_dim, beta=0.0, epochs=20, **params):
+    def sampler_jobs(
+        self, setting, sampler, *, latent_dim, beta=0.0, epochs=20, n_refinements=0, **params
+    ):
         """Rows of one sampler on the codes of an autoencoder: one per seed and draw.
 
         Parameters
@@ -266,6 +268,8 @@ class Workbench:
             Weight of the KL term.
         epochs : int, default=20
             Passes over the images, unless the workbench has a number of its own.
+        n_refinements : int, default=0
+            As for `LatentGenerativePipeline`; name it in `setting`.
         **params : dict
             Further parameters of `ConvAutoencoder`.
 
@@ -275,20 +279,23 @@ class Workbench:
             For `run`.
         """
         of_model = {"latent_dim": latent_dim, "beta": beta, "epochs": epochs}
-        name = describe_sampler(sampler)
+        name, model = describe_sampler(sampler), {**of_model, **params}
         return [
             Job(
                 self.keys(setting, **of_model, sampler=name, seed=seed, draw=draw),
-                partial(self._judge_sampler, sampler, {**of_model, **params}, seed, draw),
+                partial(self._judge_sampler, sampler, model, n_refinements, seed, draw),
             )
             for seed in self.seeds
             for draw in range(self.n_draws)
         ]
 
-    def _judge_sampler(self, sampler, of_model, seed, draw):
+    def _judge_sampler(self, sampler, of_model, n_refinements, seed, draw):
         coded = self.autoencoder(**of_model, seed=seed)
         Z_new, y_new, seconds = self.draw(sampler, coded, seed, draw)
         X_new = coded.autoencoder.inverse_transform(Z_new)
+        for _ in range(n_refinements):
+            Z_new = coded.autoencoder.transform(X_new)
+            X_new = coded.autoencoder.inverse_transform(Z_new)
         return {
             **coded.about,
             "sample_seconds": seconds,
