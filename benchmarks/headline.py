@@ -73,6 +73,7 @@ def main():
         data_home=arguments.data_home,
         cache=arguments.cache,
         quick=smoke,
+        imagenet=not (choose or smoke),
         command=f"python benchmarks/headline.py {' '.join(sys.argv[1:])}",
         **few,
     )

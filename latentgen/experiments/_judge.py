@@ -26,14 +26,16 @@ class Judge:
     fit_extractor : callable
         ``fit_extractor(seed)`` gives the classifier, fitted to the part of the judge. Not called
         where that is empty.
+    imagenet : bool, default=True
+        Judge in public features too, where they are installed.
     """
 
-    def __init__(self, parts, fit_extractor):
+    def __init__(self, parts, fit_extractor, *, imagenet=True):
         self.parts, self._fit_extractor = parts, fit_extractor
         self._extractors = {}
         self._real = Images(parts.X_test, parts.y_test)
         self._train = Images(parts.X_fit)
-        self._public = _public_features()
+        self._public = _public_features() if imagenet else None
         if parts.X_judge is None and self._public is None:
             raise ValueError(
                 f"all {len(parts.X_fit)} training images are fitted to, so that none are left for "

@@ -99,6 +99,8 @@ class Workbench:
         Folder of fitted models, which are loaded where they are there.
     quick : bool, default=False
         Take sizes that are made in a minute or two for what is None, one seed and one draw.
+    imagenet : bool, default=True
+        Judge in `ImageNetFeatures` too, where they are installed. It takes longer than all else.
     command : str, default=''
         What the user typed, for the rows.
 
@@ -134,6 +136,7 @@ class Workbench:
         data_home=None,
         cache=None,
         quick=False,
+        imagenet=True,
         command="",
     ):
         sizes = _QUICK.get(data, {}) if quick else {}
@@ -145,7 +148,7 @@ class Workbench:
         self.seeds = tuple(seeds) if seeds else ((0,) if quick else (0, 1, 2))
         self.n_draws = n_draws or (1 if quick else 3)
         self.device, self.cache, self.command = device, cache, command
-        self.quick = quick
+        self.quick, self.imagenet = quick, imagenet
         self._last = {}
 
     # Models
@@ -197,7 +200,7 @@ class Workbench:
     @cached_property
     def judge(self):
         """The judge of all images."""
-        return Judge(self.parts, self._extractor)
+        return Judge(self.parts, self._extractor, imagenet=self.imagenet)
 
     def _extractor(self, seed):
         """Classifier in whose features images are compared, fitted to the judge's part."""
