@@ -1,10 +1,10 @@
 """The headline: FID of generated images that are as new as unseen ones, and what it takes.
 
-Local Gaussians with cells of several sizes and noise of several widths, with and without refinement,
-beside real images, a perfect sampler, and FastHVRT. With ``--part choose`` they are judged by the
-images that are there to choose by, the rows go to ``headline_choose.csv``, and one autoencoder draws
-once. With ``--part test`` what was chosen is judged by the test images, with three autoencoders and
-three draws each. Rows that are there are not made again.
+Local Gaussians with cells of several sizes and noise of several widths, with and without
+refinement, beside real images, a perfect sampler, and FastHVRT. With ``--part choose`` they are
+judged by the images that are there to choose by, the rows go to ``headline_choose.csv``, and one
+autoencoder draws once. With ``--part test`` what was chosen is judged by the test images, with
+three autoencoders and three draws each. Rows that are there are not made again.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -80,9 +80,10 @@ def main():
     if choose:
         parts = bench.parts
         bench.parts = parts._replace(X_test=parts.X_choose, y_test=parts.y_choose)
-    jobs = make_jobs(
-        bench, 8 if smoke else arguments.latent_dim, TRIED if choose else CHOSEN[: 1 if smoke else 3]
-    )
+    latent_dim, dials = arguments.latent_dim, TRIED if choose else CHOSEN
+    if smoke:
+        latent_dim, dials = 8, dials[:1]
+    jobs = make_jobs(bench, latent_dim, dials)
     with tempfile.TemporaryDirectory() as folder:
         rows = bench.run(
             "headline_choose" if choose else "headline",
