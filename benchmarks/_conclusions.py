@@ -83,17 +83,51 @@ def which_on_photographs():
 
 
 def usefulness():
+    said = []
+    for part in (_classifier_of_generated, _added_images):
+        try:
+            said.append(part())
+        except NotRun as error:
+            said.append(f"Not run: {error}.")
+    return "**Training data.** " + " ".join(said)
+
+
+def _classifier_of_generated():
     rows = mnist("tstr")
     drawn = select(rows, setting=has("per-class FastHVRT"), n_generated=10_000)
     real = select(rows, setting=lambda name: name.startswith("real") and "+" not in name)
     real = select(real, n_generated=10_000)
     gap = difference(real, drawn, "tstr")
-    within = f" ({gap.low:.2%} to {gap.high:.2%})" if gap.n_seeds > 1 else ""
     return (
-        "**Training data.** A classifier of 10 000 generated digits reaches "
+        "A classifier of 10 000 generated digits reaches "
         f"{mean(drawn, 'tstr').value:.2%}, of 10 000 real ones {mean(real, 'tstr').value:.2%}: "
-        f"{gap.value:.2%} less{within}, {_seeds(drawn)}."
+        f"{100 * gap.value:.2f} points less{_interval(gap)}."
     )
+
+
+def _added_images():
+    rows = select(
+        read("added_images"), data="mnist", sampler=_is_missing_or("FastHVRT epanechnikov")
+    )
+    gains = []
+    for n, same in rows.groupby("images_per_class"):
+        plain = select(same, training="real_augmented")
+        gain = difference(select(same, training="real_augmented_generated"), plain, "accuracy")
+        gains.append(f"{100 * gain.value:+.2f} points at {n}{_interval(gain)}")
+    return (
+        "Added to few real digits that are augmented already, generated ones change the accuracy "
+        f"by {', '.join(gains)} images per class."
+    )
+
+
+def _is_missing_or(name):
+    return lambda value: value != value or value == name
+
+
+def _interval(there):
+    if there.n_seeds < 2:
+        return " (1 seed)"
+    return f" ({100 * there.low:+.2f} to {100 * there.high:+.2f}, {there.n_seeds} seeds)"
 
 
 def variational():

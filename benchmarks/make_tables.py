@@ -276,6 +276,7 @@ def _table(match):
         made = MADE[match[2]]()
     except NotRun as error:
         made = f"Not run ({error})."
+    made = re.sub(r"(\d)%", r"\1 %", made)
     return f"{match[1]}\n{made}\n\n{match[3]}"
 
 
