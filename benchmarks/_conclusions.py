@@ -170,7 +170,7 @@ def conclusions():
     return "\n".join(lines)
 
 
-def headline():
+def readme():
     """The table of the README: samplers per class on MNIST with 64 values, and what bounds them."""
     rows = _space("mnist", 64)
     samplers = _samplers(rows)

@@ -24,7 +24,7 @@ from pathlib import Path
 import _peers_report
 import numpy as np
 import pandas as pd
-from _conclusions import conclusions, headline
+from _conclusions import conclusions, readme
 from _findings import findings, markdown, published_tables
 from _rows import NotRun, mean, read, select
 
@@ -63,6 +63,8 @@ SETTING = ["setting", "latent_dim", "beta", "epochs", "n_generated"]
 TABLES = {
     name: (name, ["data", "n_fit"], SETTING, MEASURES)
     for name in (
+        "headline",
+        "headline_choose",
         "generation",
         "tstr",
         "sweep_strategy",
@@ -248,9 +250,7 @@ def not_run():
 
 
 MADE = {name: partial(grouped_table, *table) for name, table in TABLES.items()}
-MADE |= {
-    made.__name__: made for made in (conclusions, headline, findings, published_tables, not_run)
-}
+MADE |= {made.__name__: made for made in (conclusions, readme, findings, published_tables, not_run)}
 MADE["peers_ahead"] = lambda: _peers_report.conclusions(read("peers"))
 
 
