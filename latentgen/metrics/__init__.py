@@ -2,6 +2,7 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+from latentgen.metrics._augment import shift_and_rotate
 from latentgen.metrics._copying import copied_fraction, data_copying_test
 from latentgen.metrics._diagnostics import (
     active_units,
@@ -20,7 +21,13 @@ from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
 from latentgen.metrics._report import generation_report
 from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
-from latentgen.metrics._utility import tstr_score
+from latentgen.metrics._uncertainty import bootstrap_interval, paired_difference
+from latentgen.metrics._utility import (
+    trtr_score,
+    trts_score,
+    tstr_score,
+    utility_of_added_images,
+)
 
 __all__ = [
     "ClassifierFeatures",
@@ -30,6 +37,7 @@ __all__ = [
     "KIDScorer",
     "TSTRScorer",
     "active_units",
+    "bootstrap_interval",
     "copied_fraction",
     "data_copying_test",
     "decoder_sensitivity",
@@ -43,7 +51,12 @@ __all__ = [
     "latent_spectrum",
     "linear_probe",
     "novelty",
+    "paired_difference",
     "precision_recall_density_coverage",
     "scale_equivariance_error",
+    "shift_and_rotate",
+    "trtr_score",
+    "trts_score",
     "tstr_score",
+    "utility_of_added_images",
 ]

@@ -21,7 +21,8 @@ from latentgen.metrics._features import (
 )
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
-from latentgen.metrics._utility import tstr_score
+from latentgen.metrics._uncertainty import fraction_interval
+from latentgen.metrics._utility import train_classifier
 from latentgen.metrics._verdicts import PERFECT, above_null, errors, few, near_one, times
 from latentgen.utils._images import as_images
 
@@ -54,6 +55,7 @@ class Images:
         # decoded images are large, so only those of the last one are kept.
         self._features = []
         self._decoded = self._codes = None, None
+        self._trained = None, None, None
 
     def __len__(self):
         return len(self.X)
@@ -126,6 +128,26 @@ class Images:
         if self._codes[0] is not encoder:
             self._codes = encoder, extract_features(encoder, self.decoded(encoder).X)
         return self._codes[1]
+
+    def classify(self, others, classifier=None, random_state=0):
+        """Classes that a classifier trained on the images gives to others.
+
+        Parameters
+        ----------
+        others : Images
+        classifier, random_state
+            As for `tstr_score`. The last classifier is kept.
+
+        Returns
+        -------
+        y : ndarray of shape (n_others,)
+        """
+        known, seed, _ = self._trained
+        if known is not classifier or seed is not random_state or self._trained[2] is None:
+            options = {"classifier": classifier, "random_state": random_state}
+            predict = train_classifier(self.X, self.y, **options)
+            self._trained = classifier, random_state, predict
+        return self._trained[2](others.X)
 
     @cached_property
     def pixels(self):
@@ -420,8 +442,14 @@ def _kernel_codes(judged):
 
 def _tstr(judged):
     real, generated = judged.real, judged.generated
-    options = {"classifier": judged.classifier, "random_state": judged.random_state}
-    return tstr_score(real.X, real.y, generated.X, generated.y, **options)
+    predicted = generated.classify(real, judged.classifier, judged.random_state)
+    return fraction_interval(predicted == real.y)
+
+
+def _trts(judged):
+    real, generated = judged.real, judged.generated
+    predicted = real.classify(generated, judged.classifier, judged.random_state)
+    return fraction_interval(predicted == generated.y)
 
 
 def _latent_ks(judged):
@@ -521,10 +549,19 @@ MEASURES = [
     ),
     Measure(
         *("tstr", "TSTR", ".1%", True, {LABELS}, _tstr),
+        extras=("low", "high"),
         aspect=USEFULNESS,
         says="Accuracy on real images of a classifier that was trained on generated ones only.",
         rule=errors(),
         leads=True,
+    ),
+    Measure(
+        *("trts", "TRTS", ".1%", True, {LABELS}, _trts),
+        extras=("low", "high"),
+        # A classifier of real images for each fold, and what it sees is seen by FID.
+        scored=False,
+        aspect=USEFULNESS,
+        says="Fraction of images that a classifier of unseen real ones takes for their class.",
     ),
     Measure(
         *("latent_ks", "latent KS", ".3f", False, {ENCODER}, _latent_ks),
