@@ -209,36 +209,32 @@ def _tstr(setting, **conditions):
     return select(mnist("tstr"), setting=setting, **conditions)
 
 
-def _real(n):
-    return _tstr(lambda name: name.startswith("real") and "+" not in name, n_generated=n)
-
-
 def tstr_all_real():
-    rows = mnist("tstr")
-    most = select(rows, setting=lambda name: name.startswith("real") and "+" not in name)
-    most = select(most, n_generated=int(most["n_generated"].max()))
-    accuracy = mean(most, "tstr")
-    text = f"{accuracy.value:.2%} from {int(most['n_generated'].iloc[0]):,} real images"
-    return text, verdict(accuracy.value >= 0.99)
+    rows = _tstr("real, all")
+    accuracy, n = mean(rows, "tstr"), int(rows["n_generated"].iloc[0])
+    return f"{accuracy.value:.2%} from {n:,} real images", verdict(accuracy.value >= 0.99)
 
 
 def tstr_gap():
-    ours, real = _tstr(has("per-class FastHVRT"), n_generated=10_000), _real(10_000)
+    ours, real = _tstr("FastHVRT per class", n_generated=10_000), _tstr("real", n_generated=10_000)
     gap = difference(real, ours, "tstr")
     text = compare(("per-class FastHVRT", "real"), (ours, real), "tstr", ".2%")
-    within = f", {gap.low:.2%} to {gap.high:.2%}" if gap.n_seeds > 1 else ""
-    return f"{text}; gap {gap.value:.2%}{within}", verdict(gap.value <= 0.0027 + 0.001)
+    within = f", {100 * gap.low:.2f} to {100 * gap.high:.2f}" if gap.n_seeds > 1 else ""
+    text = f"{text}; {100 * gap.value:.2f} points less{within}"
+    return text, verdict(gap.value <= 0.0027 + 0.001)
 
 
 def tstr_vae():
-    rows = _tstr(lambda name: "VAE" in name and "0.05" in name, n_generated=10_000)
-    accuracy = mean(rows, "tstr").value
-    return f"{accuracy:.2%}", verdict(accuracy < 0.5)
+    """However codes are drawn: the README does not say."""
+    rows = _tstr(lambda name: name.startswith("VAE"), beta=0.05)
+    parts = dict(list(rows.groupby("setting", sort=False)))
+    values = [mean(group, "tstr").value for group in parts.values()]
+    claim = True if max(values) < 0.5 else False if min(values) > 0.5 else None
+    return compare(parts, parts.values(), "tstr", ".2%"), verdict(claim)
 
 
 def tstr_prior():
-    rows = _tstr(lambda name: "N(0, I)" in name and "VAE" not in name, n_generated=10_000)
-    accuracy = mean(rows, "tstr").value
+    accuracy = mean(_tstr("N(0, I) decoded"), "tstr").value
     return f"{accuracy:.2%}", verdict(accuracy < 0.2)
 
 
@@ -266,7 +262,9 @@ def strategy_tstr():
     names, parts = _strategies()
     values = [mean(rows, "tstr").value for rows in parts]
     text = compare(names, parts, "tstr", ".2%")
-    return text, verdict(max(values) - min(values) <= 0.01)
+    span = max(values) - min(values)
+    # Published are 0.9 points; half a point is within what seeds do.
+    return text, verdict(True if span <= 0.01 else False if span > 0.015 else None)
 
 
 def copula_worst():
@@ -369,8 +367,10 @@ def depth_saturates():
     parts = [with_dial(rows, "max_depth", str(depth)) for depth in known]
     text = compare([f"depth {depth}" for depth in known], parts, column)
     at_ten, deepest = parts[known.index(deep[0])], parts[-1]
-    changes = lower(deepest, at_ten, column)
-    return text, verdict(changes is None)
+    # That nothing changes takes an interval to say.
+    if mean(deepest, column).n_seeds < 2:
+        return text, UNRESOLVABLE
+    return text, verdict(lower(deepest, at_ten, column) is None)
 
 
 def leaf_in_sweep():
@@ -447,7 +447,7 @@ def faster_than_diffusion():
 def faster_than_latent_diffusion():
     rows = _draw_seconds("DiffusionSampler").iloc[0]
     text = f"{rows['sampler']} on codes takes {rows['times_as_long']:.3g} times as long"
-    return text, verdict(rows["times_as_long"] >= 100)
+    return text, "no published value"
 
 
 def cifar_ensemble():
@@ -617,19 +617,15 @@ GENERATION = [
     ),
 ]
 TSTR = [
-    ("real, all", "99.21 %", lambda: _real(60_000)),
-    ("real, 10 000", "98.28 %", lambda: _real(10_000)),
+    ("real, all", "99.21 %", lambda: _tstr("real, all")),
+    ("real, 10 000", "98.28 %", lambda: _tstr("real", n_generated=10_000)),
     (
         "per-class FastHVRT, 10 000",
         "98.01 %",
-        lambda: _tstr(has("per-class FastHVRT"), n_generated=10_000),
+        lambda: _tstr("FastHVRT per class", n_generated=10_000),
     ),
-    (
-        "VAE beta 0.05, 10 000",
-        "collapsed",
-        lambda: _tstr(lambda name: "VAE" in name, n_generated=10_000),
-    ),
-    ("N(0, I) decoded, 10 000", "13.7 %", lambda: _tstr(has("N(0, I)"), n_generated=10_000)),
+    ("VAE beta 0.05, N(0, I), 10 000", "collapsed", lambda: _tstr("VAE, N(0, I)")),
+    ("N(0, I) decoded, 10 000", "13.7 %", lambda: _tstr("N(0, I) decoded")),
 ]
 
 

@@ -74,11 +74,25 @@ TABLES = {
         "sweep_tree",
         "conditional",
         "ensemble",
-        "hvrt_dials",
     )
 }
 TABLES["samplers"] = ("samplers", ["data", "n_fit"], SETTING, MEASURES, {}, "fid_codes")
 TABLES |= {
+    "hvrt_dials": (
+        "hvrt_dials",
+        ["data", "n_fit"],
+        [*SETTING, "license"],
+        {
+            "fid": "FID",
+            "fid_codes": "FID of codes",
+            "latent_ks": "latent KS",
+            "coverage": "coverage",
+            "coverage_codes": "coverage of codes",
+            "novelty": "novelty",
+            "near_copies": "copied",
+            "sampler_fit_seconds": "seconds of fit",
+        },
+    ),
     "peers": (
         "peers",
         ["latent_dim", "epochs"],

@@ -44,7 +44,7 @@ from latentgen.metrics import (
 EPOCHS = 20
 N_HELD_OUT, N_JUDGE = 10_000, 5_000
 # Unseen and generated images whose nearest ones among all images of the fit are searched.
-N_COMPARED = 1_000
+N_COMPARED = {"mnist": 1_000, "cifar10": 400}
 
 
 def samplers(seed):
@@ -94,7 +94,7 @@ class Space:
             order, X_test = order[:2000], X_test[:500]
         fit, judge = order[:-held_out], order[-held_out:][:N_JUDGE]
         self.X, self.y, self.X_test, self.seed, self.epochs = X[fit], y[fit], X_test, seed, epochs
-        self.n_draws = min(10_000, len(X_test))
+        self.n_draws, self.n_compared = min(10_000, len(X_test)), N_COMPARED[data]
         name = f"{data}-{len(fit)}-{latent_dim}d-beta0-{epochs}epochs-seed{seed}"
         cache, self._last = Path(arguments.cache), (None,)
         autoencoder = ConvAutoencoder(latent_dim, max_epochs=epochs, random_state=seed)
@@ -176,7 +176,7 @@ class Space:
             return measured
         # Training and unseen images go through the autoencoder too, as generated ones did.
         train, unseen, new = self.decoded, _flat(self.decoded_test[real]), _flat(X_new)
-        unseen, new = unseen[:N_COMPARED], new[:N_COMPARED]
+        unseen, new = unseen[: self.n_compared], new[: self.n_compared]
         copied = copied_fraction(train, new)
         c_t = data_copying_test(train, unseen, new, n_cells=len(new) // 100).statistic
         return measured | {

@@ -16,6 +16,7 @@ if not BENCHMARKS.is_dir():
     pytest.skip("The benchmarks are not part of an installed package.", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
 
+import _conclusions  # noqa: E402
 import _findings  # noqa: E402
 import _rows  # noqa: E402
 import make_tables  # noqa: E402
@@ -105,6 +106,20 @@ def test_verdict_follows_the_interval_of_the_paired_difference(results, better, 
 def test_single_seed_needs_a_clear_ratio(value, claim):
     one, other = (pd.DataFrame({"seed": [0], "fid": [fid]}) for fid in (value, 2.0))
     assert _findings.lower(one, other, "fid") is claim
+
+
+def test_conclusion_passes_over_samplers_whose_images_are_not_new(results):
+    rows = [
+        {"setting": setting, "fid_codes": fid, "fid": fid, "novelty": novelty}
+        for setting, fid, novelty in [
+            ("perfect sampler", 2.5, 1.0),
+            ("a copier", 1.0, 0.1),
+            ("a good one", 4.0, 0.95),
+            ("a bad one", 9.0, 0.95),
+        ]
+    ]
+    write(results, "samplers", [r | {"data": "mnist", "latent_dim": 64, "seed": 0} for r in rows])
+    assert "`a good one` is nearest to decoded unseen codes" in _conclusions.conclusions()
 
 
 def test_calls_of_the_page_are_valid():
