@@ -8,9 +8,16 @@ import inspect
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+)
 from sklearn.pipeline import Pipeline
 
 import latentgen
@@ -19,6 +26,7 @@ from latentgen.metrics import FIDScorer
 from latentgen.model_selection import (
     MOST_NEAR_COPIES,
     best_without_copying,
+    compare_candidates,
     search_table,
     sweeps,
 )
@@ -115,6 +123,76 @@ def test_a_search_in_which_all_copy_keeps_its_results():
     with pytest.warns(UserWarning, match="No candidate qualifies"):
         found = search({"kind": ["narrow"], "value": [2, 1]}, both, refit=best_without_copying)
     assert found.best_params_["value"] == 1 and len(found.cv_results_["params"]) == 2
+
+
+# compare_candidates
+
+
+class Searched(Scored):
+    """Two candidates with made-up scores in each fold."""
+
+    def __init__(self, first, second, cv=None):
+        folds = enumerate(zip(first, second, strict=True))
+        self.cv_results_ = {f"split{k}_test_score": pair for k, pair in folds}
+        self.cv_results_["mean_test_score"] = [np.mean(first), np.mean(second)]
+        self.n_splits_, self.cv = len(first), cv
+
+
+FIRST, SECOND = [3.0, 4.0, 2.5, 5.0], [2.0, 3.5, 2.7, 3.0]
+
+
+@pytest.mark.parametrize(
+    "options, ratio",
+    [
+        ({"cv": None}, 1 / 3),
+        ({"cv": 4}, 1 / 3),
+        ({"cv": KFold(4)}, 1 / 3),
+        ({"cv": StratifiedKFold(4)}, 1 / 3),
+        ({"cv": [(range(6), range(6, 8))] * 4}, 2 / 6),
+        ({"cv": ShuffleSplit(4), "test_fraction": 0.1}, 1 / 9),
+        ({"cv": 4, "confidence": 0.5}, 1 / 3),
+    ],
+)
+def test_candidates_are_compared_by_the_corrected_resampled_t_test(options, ratio):
+    options = dict(options)
+    found = Searched(FIRST, SECOND, options.pop("cv"))
+    result = compare_candidates(found, 0, 1, **options)
+    # The plain test and its interval, with the standard error of the corrected one.
+    plain = stats.ttest_rel(FIRST, SECOND)
+    wider = np.sqrt(1 + 4 * ratio)
+    p_value = stats.t.sf(plain.statistic / wider, 3) * 2
+    plain_high = plain.confidence_interval(options.get("confidence", 0.95)).high
+    assert result.difference == pytest.approx(0.825)
+    assert result.p_value == pytest.approx(p_value, rel=1e-10)
+    half = wider * (plain_high - 0.825)
+    assert_allclose((result.low, result.high), (0.825 - half, 0.825 + half), rtol=1e-10)
+
+
+def test_order_of_candidates_gives_the_sign():
+    assert compare_candidates(Searched(FIRST, SECOND), 1, 0).difference == pytest.approx(-0.825)
+
+
+def test_candidates_of_a_search_are_compared_by_the_named_score():
+    found = search({"value": [1.0, 3.0]}, both, refit=False)
+    result = compare_candidates(found, 0, 1, "neg_frechet_distance")
+    assert tuple(result) == (2, 2, 2, 0)
+    with pytest.raises(ValueError, match="among 'neg_frechet_distance', 'near_copies', got None"):
+        compare_candidates(found, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "found, options, message",
+    [
+        (Searched(FIRST, SECOND, RepeatedKFold()), {}, "Pass test_fraction"),
+        (Searched(FIRST, [1, 2, np.nan, 3]), {}, "candidate 1 in each fold.*copies"),
+        (Searched(FIRST[:1], SECOND[:1]), {}, "at least 2 folds, got 1"),
+        (Searched(FIRST, SECOND), {"test_fraction": 1}, "test_fraction == 1"),
+        (Searched(FIRST, SECOND), {"score": "tstr"}, "must be among 'score', got 'tstr'"),
+    ],
+)
+def test_candidates_that_cannot_be_compared_are_refused(found, options, message):
+    with pytest.raises(ValueError, match=message):
+        compare_candidates(found, 0, 1, **options)
 
 
 # sweeps
