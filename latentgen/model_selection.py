@@ -189,17 +189,17 @@ def compare_candidates(search, i, j, score=None, *, test_fraction=None, confiden
 
     Notes
     -----
-    With differences of variance :math:`s^2` in k folds and a fraction f of test images, the variance
-    of their mean is taken as :math:`(1/k + f / (1 - f))\\,s^2` in place of :math:`s^2 / k` [1]_:
-    in five folds the interval is 1.5 times as wide. It was proposed for random splits; with the
-    folds of a cross-validation it is used as an approximation.
+    With differences of variance :math:`s^2` in k folds and a fraction f of test images, their mean
+    is taken to have the variance :math:`(1/k + f / (1 - f))\\,s^2` in place of :math:`s^2 / k`
+    [1]_: in five folds the interval is 1.5 times as wide. It was proposed for random splits; with
+    the folds of a cross-validation it is used as an approximation.
 
     A pair that was chosen by its scores, such as the best and the second of many, looks more
     different than it is. Fix the pair before, or judge the two on images of their own.
 
     References
     ----------
-    .. [1] Nadeau, Bengio (2003). Inference for the Generalization Error, equation 8.
+    .. [1] Nadeau, Bengio (2003). Inference for the Generalization Error.
        https://doi.org/10.1023/A:1024068626366
 
     Examples
