@@ -41,13 +41,14 @@ sweeps = {
             "univariate_kde_copula",
         ]
     },
-    # The published numbers, in the unit of ConvAutoencoder: 1 is the evidence lower bound.
-    "beta": {"autoencoder__beta": [0.0, 0.025, 0.05, 0.2, 1.0]},
+    # The published numbers up to 0.2, whose unit is not stated; and those up to 8, in that of
+    # ConvAutoencoder, where 1 is the evidence lower bound.
+    "beta": {"autoencoder__beta": [0.0, 0.01, 0.025, 0.05, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0]},
     "latent_dim": {"autoencoder__latent_dim": [8, 16, 32, 64]},
     "ensemble": {"sampler__n_estimators": [1, 3, 5, 7]},
     # None lets hvrt choose. The published bandwidths had no effect and are left out.
     "tree": {
-        "sampler__max_depth": [5, 10, None],
+        "sampler__max_depth": [5, 10, 15, None],
         "sampler__min_samples_leaf": [None, 20, 5],
     },
 }
