@@ -5,11 +5,14 @@
 import math
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from latentgen import experiments
 from latentgen.cli._console import print_aligned
 
+# Images drawn for each row of a sweep, as in the published ones.
+N_SWEPT = 2000
 # Columns of the table that is printed: those of them that any row has.
 _SHOWN = {
     "frechet_distance": ("FID", ".2f"),
@@ -23,19 +26,25 @@ _SHOWN = {
 
 def benchmark(args):
     """Run an experiment."""
-    plan, name = getattr(experiments, args.experiment), args.experiment
+    plan, name, n_samples = getattr(experiments, args.experiment), args.experiment, args.samples
+    if name == "sweep":
+        plan, name = partial(plan, name=args.name), f"sweep_{args.name}"
+        n_samples = n_samples or (None if args.quick else N_SWEPT)
+    elif args.name is not None:
+        raise ValueError(f"only 'sweep' takes a NAME, got '{args.name}' after '{name}'.")
     results = Path(args.results)
     bench = experiments.Workbench(
         args.data or ("digits" if args.quick else "mnist"),
         n_images=args.images,
         epochs=args.epochs,
-        n_samples=args.samples,
+        n_samples=n_samples,
         classifier_epochs=args.classifier_epochs,
         seeds=args.seeds or ([args.seed] if args.quick else range(args.seed, args.seed + 3)),
         n_draws=args.draws,
         device=args.device,
         data_home=args.data_home,
         cache=args.cache or results / "models",
+        imagenet=not args.classifier_only,
         quick=args.quick,
         command=_command(args),
     )
@@ -57,7 +66,7 @@ def _command(args):
         value = getattr(args, name)
         if value is not None:
             words.append(f"--{name.replace('_', '-')} {value}")
-    words += ["--quick"] * args.quick
+    words += ["--quick"] * args.quick + ["--classifier-only"] * args.classifier_only
     for name in ("seeds", "settings"):
         values = getattr(args, name)
         if values:

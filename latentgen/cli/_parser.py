@@ -28,6 +28,9 @@ _SOURCES = {
 # Experiment of `latentgen benchmark`: what it compares.
 EXPERIMENTS = {
     "generation": "samplers on the codes of autoencoders, VAEs and their prior",
+    "conditional": "one sampler per class; warm starts of weights and of a diffusion",
+    "ensemble": "the mean of 1 to 7 samplers",
+    "sweep": "one dial, NAME: strategy, beta, latent_dim, ensemble or tree",
 }
 _WIDTH = max(map(len, _SOURCES))
 _DATA_HELP = "DATA is one of\n" + "".join(
@@ -286,6 +289,9 @@ def _benchmark_arguments(parser):
         "--quick", action="store_true", help="sizes of a minute or two, one seed and one draw"
     )
     parser.add_argument(
+        "--classifier-only", action="store_true", help="do not judge in ImageNetFeatures too"
+    )
+    parser.add_argument(
         "--settings", nargs="+", metavar="TEXT", help="only rows with one of these in their setting"
     )
     group = parser.add_argument_group("sizes")
@@ -445,6 +451,7 @@ scikit-learn. Small networks train faster with one thread: set OMP_NUM_THREADS=1
 
 examples:
   latentgen benchmark generation --quick
+  latentgen benchmark sweep strategy --images 20000 --seeds 0 --draws 1
   latentgen benchmark generation --images 60000 --seeds 0 --settings "leaf 5" "N(0, I)"
 """,
     ),

@@ -39,8 +39,8 @@ class Judge:
         if parts.X_judge is None and self._public is None:
             raise ValueError(
                 f"all {len(parts.X_fit)} training images are fitted to, so that none are left for "
-                "a classifier that judges, and ImageNetFeatures is not installed. Fit fewer "
-                "images, or: pip install latentgen[features]."
+                "a classifier that judges, and ImageNetFeatures is not installed or wanted. Fit "
+                "fewer images, or: pip install latentgen[features]."
             )
 
     def extractors(self, seed):
