@@ -103,7 +103,8 @@ def dial(rows, name):
 
 def with_dial(rows, name, value):
     """Rows whose sampler has this value of a parameter; None is its default."""
-    kept = rows[dial(rows, name).map(lambda one: one == value)]
+    found = dial(rows, name)
+    kept = rows[found.isna() if value is None else found == value]
     if kept.empty:
         raise NotRun(f"{name}={value}")
     return kept
