@@ -14,6 +14,7 @@ from latentgen.model_selection import (
     score_heading,
     search_table,
 )
+from latentgen.utils._text import align
 
 
 class ReportingGridSearch(GridSearchCV):
@@ -73,34 +74,4 @@ def print_table(rows, *, first="candidate"):
     headings = [heading for heading in _formats() if any(heading in row for _, row in rows)]
     lines = [[first, *headings]]
     lines += [[name, *(format_value(row, heading) for heading in headings)] for name, row in rows]
-    print_aligned(lines)
-
-
-def print_report(report, feature_extractor):
-    """Print what `generation_report` gives with an extractor, one line per measure."""
-    lines = [["", "generated", "real (floor)"]]
-    for measure in MEASURES:
-        floor = _format_entry(report, measure, f"{measure.key}_floor") if measure.has_floor else ""
-        heading = measure.heading_in(feature_extractor)
-        lines.append([heading, _format_entry(report, measure, measure.key), floor])
-    print_aligned(lines)
-
-
-def _format_entry(report, measure, key):
-    if report[key] is None:
-        return "-"
-    text = format(report[key], measure.format)
-    if "error" in measure.extras:
-        text += f" +/- {report[f'{key}_error']:{measure.format}}"
-    return text
-
-
-def print_aligned(lines):
-    """Print lines of cells in columns, the first one left and the others right aligned."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        print("  " + "  ".join(cells).rstrip())
-        if number == 0:
-            print("  " + "-" * (sum(widths) + 2 * len(widths) - 2))
+    print(*align(lines), sep="\n")

@@ -19,7 +19,7 @@ from latentgen.metrics._features import ClassifierFeatures
 from latentgen.metrics._imagenet import ImageNetFeatures
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
-from latentgen.metrics._report import generation_report
+from latentgen.metrics._report import GenerationReport, generation_report
 from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
 from latentgen.metrics._uncertainty import bootstrap_interval, paired_difference
 from latentgen.metrics._utility import (
@@ -32,6 +32,7 @@ from latentgen.metrics._utility import (
 __all__ = [
     "ClassifierFeatures",
     "FIDScorer",
+    "GenerationReport",
     "GenerationScorer",
     "ImageNetFeatures",
     "KIDScorer",

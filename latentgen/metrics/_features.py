@@ -361,7 +361,7 @@ class ClassifierFeatures(
         self.classes_, self.layout_, self.image_shape_ = classes, layout, image_shape
         self.fitted_on_ = (
             f"{len(X)} images of shape {image_shape}, {len(classes)} classes, "
-            f"sha256 {_digest(X, numbers)}"
+            f"sha256 {digest_images(X, numbers)}"
         )
 
     def transform(self, X):
@@ -446,8 +446,9 @@ class ClassifierFeatures(
         return tags
 
 
-def _digest(X, numbers):
+def digest_images(X, numbers=b""):
     """First 16 hexadecimal digits of the SHA-256 of images and class numbers."""
+    X = X.reshape(len(X), -1)
     sha = hashlib.sha256()
     step = max(1, _BLOCK_VALUES // X.shape[1])
     for start in range(0, len(X), step):

@@ -2,16 +2,24 @@
 
 # SPDX-License-Identifier: BSD-3-Clause
 
+import json
+import platform
 import warnings
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
 
+import numpy as np
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
+from latentgen._version import __version__
 from latentgen.metrics._features import (
     PIXELS,
     ClassifierFeatures,
     check_extractor,
     describe_extractor,
+    digest_images,
     find_rows,
     in_form_of,
 )
@@ -25,11 +33,119 @@ from latentgen.metrics._measures import (
     halves,
     have_classes_of,
 )
+from latentgen.metrics._page import as_page, as_text, judge_all, make_rows
+from latentgen.metrics._pictures import (
+    N_SEARCHED,
+    Pictures,
+    as_pixels,
+    choose_pairs,
+    choose_shown,
+    find_shape,
+)
+from latentgen.utils._files import atomic_path
 from latentgen.utils._images import as_images
+from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._warnings import warn_user
 
 # Images in a half, which precision needs.
 _FEWEST = 6
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
+
+
+class GenerationReport(dict):
+    """What `generation_report` measured: numbers by name, and how to show them.
+
+    It is a dict of plain numbers and strings. Printed, it is a table; in a notebook, the page.
+
+    Parameters
+    ----------
+    numbers : dict
+        What a report holds, for example what was read from its JSON.
+    pictures : object, default=None
+        What its page shows beside numbers; None makes a page without pictures.
+
+    See Also
+    --------
+    generation_report : Makes it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from latentgen.metrics import generation_report
+    >>> X = load_digits().data / 16
+    >>> report = generation_report(X[:800], X[800:1500], X_train=X[800:])
+    >>> report.verdict
+    'a copy'
+    >>> report.save("report.html")  # doctest: +SKIP
+    """
+
+    def __init__(self, numbers, pictures=None):
+        super().__init__(numbers)
+        self._pictures = pictures
+
+    @property
+    def verdict(self):
+        """Worst of the leading numbers: 'good', 'acceptable', 'poor', 'a copy', or None."""
+        return judge_all(make_rows(self)).word
+
+    @property
+    def verdicts(self):
+        """Verdict of each number by its name: a word, and the rule that gave it."""
+        return {row.name: row.verdict for row in make_rows(self)}
+
+    def to_html(self, *, title="Generation report"):
+        """Make one page that needs nothing else.
+
+        Parameters
+        ----------
+        title : str, default='Generation report'
+
+        Returns
+        -------
+        html : str
+            With pictures and plots inside; plots need matplotlib and are left out without it.
+        """
+        return as_page(self, self._pictures, title)
+
+    def to_json(self):
+        """Make JSON of the numbers.
+
+        Returns
+        -------
+        json : str
+        """
+        return json.dumps(self, indent=2, allow_nan=False) + "\n"
+
+    def save(self, path):
+        """Write the report.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The ending decides: ``.html`` for the page, ``.json`` for the numbers, ``.txt`` for the
+            table.
+
+        Raises
+        ------
+        ValueError
+            If the path has another ending.
+        OSError
+            If the file cannot be written.
+        """
+        makers = {".html": self.to_html, ".json": self.to_json, ".txt": lambda: f"{self}\n"}
+        suffix = Path(path).suffix.lower()
+        if suffix not in makers:
+            raise ValueError(f"A report is written to .html, .json or .txt, got '{path}'.")
+        text = makers[suffix]()
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def __str__(self):
+        return as_text(self)
+
+    def _repr_html_(self):
+        style = "width: 100%; height: 40rem; border: 0"
+        return f'<iframe style="{style}" title="Report" srcdoc="{escape(self.to_html())}"></iframe>'
 
 
 def generation_report(
@@ -44,6 +160,7 @@ def generation_report(
     other_extractors=None,
     encoder=None,
     classifier=None,
+    image_shape=None,
     random_state=0,
 ):
     """Measure generated images, and real ones beside them.
@@ -83,14 +200,18 @@ def generation_report(
         before codes and novelty are measured, so that the decoder's errors count as neither.
     classifier : classifier, default=None
         As for `tstr_score`.
+    image_shape : tuple of int, default=None
+        Shape (C, H, W) of flat images, for the pictures of the page. None shows flat images that
+        can be square with one channel.
     random_state : int, RandomState instance or None, default=0
         Decides which training images the floors are measured on and which test images are in which
         half, and seeds the classifier.
 
     Returns
     -------
-    report : dict
-        Plain numbers and strings, None where an input for them is missing:
+    report : GenerationReport
+        A dict of plain numbers and strings, None where an input for them is missing, that prints
+        as a table and is saved as a page:
 
         - one value for each measure, among them ``frechet_distance``, ``kernel_distance``,
           ``tstr``, ``latent_ks``, ``novelty`` and ``near_copies``; the last two are 1 and near 0
@@ -174,13 +295,15 @@ def generation_report(
                 "images as there are training images, or fewer."
             )
 
-    report = {}
+    report, neighbors = {}, None
     extractors = {"": feature_extractor} | {
         f"_{name}": extractor for name, extractor in (other_extractors or {}).items()
     }
     for ending, extractor in extractors.items():
         options = judging | {"feature_extractor": extractor}
         judged = Judged(real, generated, train, own=own, **options)
+        # Copies are looked for in pixels, once.
+        neighbors = judged.neighbors if train is not None and not ending else neighbors
         measures = [row for row in MEASURES if row.in_features or not ending]
         for measure in measures:
             report |= measure.entries(judged, f"{measure.key}{ending}")
@@ -198,7 +321,11 @@ def generation_report(
                     report |= measure.entries(beside, f"{measure.key}{ending}_half")
     decoded = ", real images decoded" if hasattr(encoder, "inverse_transform") else ""
     described = classifier if classifier is not None else ClassifierFeatures()
-    return report | {
+    main = Judged(real, generated, train, **judging)
+    shape = find_shape(X_test, image_shape)
+    nearest, pictures = _find_nearest(main, None if train is None else first, shape, neighbors)
+    digests = {"real": X_test, "generated": X_generated, "training": X_train}
+    report |= {
         "n_real": len(X_test),
         "n_generated": len(X_generated),
         "n_train": n_train,
@@ -211,7 +338,43 @@ def generation_report(
         "novelty_space": describe_extractor(PIXELS) + decoded,
         "classifier": " ".join(repr(described).split()),
         "reference": f"{len(X_test)} real test images; {drawn}",
+        "nearest": nearest,
+        "digests": {name: digest_images(X) for name, X in digests.items() if X is not None},
+        "versions": {"latentgen": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in _LIBRARIES},
     }
+    return GenerationReport(report, pictures)
+
+
+def _find_nearest(judged, first, shape, neighbors):
+    """Training images nearest to some draws, as entries of a report, and its pictures."""
+    real, generated, train = judged.real, judged.generated, judged.train
+    grids = [None, None]
+    if shape is not None:
+        grids = [choose_shown(images, shape) for images in (generated, real)]
+    if train is None:
+        return None, Pictures(*grids, [], 0, None, None)
+    pixels = train.decoded(judged.encoder).pixels
+    searched = np.arange(n := min(N_SEARCHED, len(generated))) * len(generated) // n
+    rows = neighbors.neighbors[searched]
+    spacings = NeighborIndex(pixels).spacings(rows)
+    ratios = neighbors.distances[searched] / spacings
+    chosen = choose_pairs(ratios)
+    nearest = [
+        {
+            "generated": int(searched[i]),
+            "train": int(first[rows[i]]),
+            "distance": float(neighbors.distances[searched[i]]),
+            "ratio": float(ratios[i]),
+        }
+        for i in chosen
+    ]
+    pairs = []
+    if shape is not None:
+        drawn = as_pixels(generated.X[searched[chosen]], shape)
+        pairs = list(zip(drawn, as_pixels(pixels[rows[chosen]], shape), strict=True))
+    parts = neighbors.distances, neighbors.test_distances
+    return nearest, Pictures(*grids, pairs, n, *parts)
 
 
 def _judge_halves(judged, options):
