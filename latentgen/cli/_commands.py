@@ -26,7 +26,6 @@ from latentgen.cli._console import (
     ReportingGridSearch,
     candidate_rows,
     fid_heading,
-    print_report,
     print_table,
 )
 from latentgen.cli._reading import load_data
@@ -41,11 +40,11 @@ from latentgen.cli._writing import (
     save_trained,
     use_file_backend,
     write_figure,
-    write_json,
     write_results,
 )
 from latentgen.inspection import SweepDisplay
 from latentgen.metrics import ClassifierFeatures, GenerationScorer, generation_report
+from latentgen.metrics._features import default_extractor
 from latentgen.metrics._scorer import labels_like
 from latentgen.model_selection import MOST_NEAR_COPIES, best_without_copying
 from latentgen.utils._early_checks import check_before_fit
@@ -110,8 +109,8 @@ def sample(args):
 
 def evaluate(args):
     """Measure a saved model against real images."""
-    if args.json:
-        check_can_write(args.json)
+    for path in filter(None, (args.json, args.html)):
+        check_can_write(path)
     model = _load_generator(args)
     X, y = load_data(args.data, args.labels, args)
     X_train, y_train = None, None
@@ -126,33 +125,41 @@ def evaluate(args):
                 f"shape {model.image_shape_}. A folder is read as such images with "
                 f"--image-size {height} {width}{gray}."
             )
-    features = "pixels"
     if y is not None:
         X, y, X_judge, y_judge = _set_judge_apart(X, y, args.seed, fraction=1 / 3)
         features = ClassifierFeatures(image_shape=model.image_shape_).fit(X_judge, y_judge)
+    else:
+        features, advice = default_extractor(X, model.image_shape_)
+        if advice:
+            print(advice)
     n_samples = args.n_samples or len(X)
     labels = None
     if y is not None and hasattr(model, "classes_"):
         labels = labels_like(y, n_samples)
-    report = generation_report(
-        X,
-        model.sample(n_samples, y=labels, random_state=args.seed),
-        y_test=y,
-        y_generated=labels,
-        X_train=X_train,
-        y_train=y_train,
-        feature_extractor=features,
-        encoder=model[:-1],
-        random_state=args.seed,
-    )
-    print_report(report, features)
-    print(f"\nDrawn: {report['n_generated']} images. Reference: {report['reference']}.")
-    print(f"Distances compare {report['feature_extractor']}.")
-    if X_train is not None:
-        print("Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy.")
-    if args.json:
-        with atomic_path(args.json) as temporary:
-            write_json(report, temporary)
+    X_new = model.sample(n_samples, y=labels, random_state=args.seed)
+    try:
+        report = generation_report(
+            X,
+            X_new,
+            y_test=y,
+            y_generated=labels,
+            X_train=X_train,
+            y_train=y_train,
+            feature_extractor=features,
+            encoder=model[:-1],
+            image_shape=model.image_shape_,
+            random_state=args.seed,
+        )
+    except ValueError as error:
+        # What was typed, in place of the names of parameters.
+        text = str(error).replace("'X_test'", "--data").replace("'X_train'", "--train-data")
+        raise ValueError(text) from error
+    print(report)
+    for path, make in ((args.json, report.to_json), (args.html, report.to_html)):
+        if path:
+            text = make()
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
 
 def sweep(args):

@@ -254,7 +254,10 @@ def _evaluate_arguments(parser):
     parser.add_argument("--train-data", metavar="DATA", help="images the model was fitted on")
     parser.add_argument("--train-labels", metavar="FILE", help=".npy file of their labels")
     parser.add_argument("-n", "--n-samples", type=_positive, help="images to draw (as in --data)")
-    parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page with pictures and a verdict of every number"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the numbers")
     _add_reading(parser)
     _add_trusted(parser)
 
@@ -409,12 +412,12 @@ examples:
         f"""\
 {_DATA_HELP}
 --data are real images that the model was not fitted on. If they have labels, distances are measured
-in features of a classifier trained on a third of them, and with the others, else on pixels. With
---train-data, those it was fitted on, novelty is measured too, and every number gets a floor: what
-real images reach.
+in features of a classifier trained on a third of them, and with the others, else in features of a
+public network, if latentgen[features] is installed, else on pixels. With --train-data, those it was
+fitted on, copying is measured too, and every number gets a floor: what real images reach.
 
 examples:
-  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train
+  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train --html report.html
   latentgen evaluate photos.latentgen --data holdout/ --image-size 64 64 --json report.json
 """,
     ),

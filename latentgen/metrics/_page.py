@@ -264,12 +264,15 @@ def _pairs(pictures, report):
     figures = []
     for entry, (generated, train) in zip(report["nearest"], pictures.pairs, strict=True):
         number, row = entry["generated"], entry["train"]
+        distance = ""
+        if entry["ratio"] is not None:
+            distance = f"<br>{entry['ratio']:.2f} of the usual distance there"
         two = _image(generated, f"Generated image {number}") + _image(
             train, f"Training image {row}, the nearest to generated image {number}"
         )
         figures.append(
             f'<figure><div class="two">{two}</div><figcaption>no. {number}, training image {row}'
-            f"<br>{entry['ratio']:.2f} of the usual distance there</figcaption></figure>"
+            f"{distance}</figcaption></figure>"
         )
     return (
         "<h2>Nearest training images</h2><p>Left a generated image, right the training image that "

@@ -127,10 +127,10 @@ def draw_distances(pictures):
         "xtick.color": ink,
         "ytick.color": ink,
         "axes.edgecolor": line,
-        "font.size": 11,
+        "font.size": 10,
     }
     with matplotlib.rc_context(style):
-        figure = figures.Figure(figsize=(7.5, 2.6), layout="constrained")
+        figure = figures.Figure(figsize=(5.6, 2.3), layout="constrained")
         ax = figure.subplots()
         names = ["unseen real images", "generated images"]
         for part, name, color, dashes in zip(

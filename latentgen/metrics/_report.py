@@ -343,7 +343,12 @@ def generation_report(
         "versions": {"latentgen": __version__, "python": platform.python_version()}
         | {name: version(name) for name in _LIBRARIES},
     }
-    return GenerationReport(report, pictures)
+    unknown = {name for name, value in report.items() if _is_not_finite(value)}
+    return GenerationReport(report | dict.fromkeys(unknown), pictures)
+
+
+def _is_not_finite(value):
+    return isinstance(value, float) and not np.isfinite(value)
 
 
 def _find_nearest(judged, first, shape, neighbors):
@@ -365,7 +370,8 @@ def _find_nearest(judged, first, shape, neighbors):
             "generated": int(searched[i]),
             "train": int(first[rows[i]]),
             "distance": float(neighbors.distances[searched[i]]),
-            "ratio": float(ratios[i]),
+            # Not known where all training images are equal.
+            "ratio": float(ratios[i]) if np.isfinite(ratios[i]) else None,
         }
         for i in chosen
     ]
