@@ -44,7 +44,7 @@ ALLOWED = {
         "training",
         "preprocessing",
     },
-    "metrics": {"metrics", "exceptions", "utils", "networks", "training"},
+    "metrics": {"_version", "metrics", "exceptions", "utils", "networks", "training"},
     "datasets": {"datasets", "exceptions", "utils"},
     "pipeline": {"base", "exceptions", "utils"},
     "persistence": {"_version", "exceptions", "utils"},

@@ -417,8 +417,8 @@ public network, if latentgen[features] is installed, else on pixels. With --trai
 fitted on, copying is measured too, and every number gets a floor: what real images reach.
 
 examples:
-  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train --html report.html
-  latentgen evaluate photos.latentgen --data holdout/ --image-size 64 64 --json report.json
+  latentgen evaluate digits.latentgen --data digits:test --train-data digits:train
+  latentgen evaluate photos.latentgen --data holdout/ --image-size 64 64 --html report.html
 """,
     ),
     Command(

@@ -255,7 +255,8 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
     np.savez(tmp_path / "test.npz", X=np.load(data / "X.npy")[:60], y=np.load(data / "y.npy")[:60])
     arguments = ["--data", str(tmp_path / "test.npz"), "--json", str(tmp_path / "report.json")]
     arguments += ["--train-data", str(data / "both.npz"), "-n", "150"]
-    with pytest.raises(ValueError, match="All 40 images of 'X_test' are images of 'X_train'"):
+    arguments += ["--html", str(tmp_path / "report.html")]
+    with pytest.raises(ValueError, match="All 40 images of --data are images of --train-data"):
         main(["evaluate", model, *arguments, "--traceback"])
     np.savez(tmp_path / "train.npz", X=np.load(data / "X.npy")[60:], y=np.load(data / "y.npy")[60:])
     arguments[arguments.index(str(data / "both.npz"))] = str(tmp_path / "train.npz")
@@ -267,9 +268,22 @@ def test_evaluate_reports_everything(data, model, tmp_path, capsys):
     # A third of the images is for the features, the others are judged.
     assert report["feature_extractor"].startswith("ClassifierFeatures fitted on 20 images")
     assert (report["n_real"], report["n_train"]) == (40, 120)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") >= 14 and report["digests"]["real"] in page
 
 
-def test_evaluate_without_labels_compares_pixels(data, model, capsys):
+def test_evaluate_without_labels_takes_the_default_extractor(data, model, capsys, monkeypatch):
+    def choose(X, image_shape):
+        return (lambda X: X.reshape(len(X), -1)[:, :3]), f"advice for {len(X)} of {image_shape}"
+
+    monkeypatch.setattr("latentgen.cli._commands.default_extractor", choose)
+    assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("advice for 120 of (1, 8, 8)") and "FID" in text
+
+
+def test_evaluate_without_labels_or_weights_compares_pixels(data, model, capsys, monkeypatch):
+    monkeypatch.setattr("latentgen.metrics._features.are_weights_installed", lambda: False)
     assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
     text = capsys.readouterr().out
     assert "Distances compare pixels" in text and "pixel distance" in text

@@ -17,6 +17,7 @@ from latentgen.inspection import SweepDisplay
 from latentgen.metrics import (
     GenerationScorer,
     _measures,
+    _page,
     _report,
     generation_report,
 )
@@ -65,7 +66,7 @@ def add_row(monkeypatch):
 
     def add(needs=()):
         row = Measure("brightness_error", "brightness", ".3f", False, set(needs), brightness_error)
-        for module in (_measures, _report, _console):
+        for module in (_measures, _report, _page, _console):
             monkeypatch.setattr(module, "MEASURES", [*MEASURES, row])
         monkeypatch.setitem(SCORES, row.score_name, row)
 
@@ -114,15 +115,14 @@ def test_only_distances_of_features_are_called_fid_and_kid():
     assert MEASURES[0].heading_in(lambda X: X) == "FID"
 
 
-def test_a_row_is_reported_with_its_floor(add_row, digits, capsys):
+def test_a_row_is_reported_with_its_floor(add_row, digits):
     add_row()
     X = digits[0]
     report = generation_report(X[:60], X[60:100] / 2, X_train=X[100:])
     value, floor = report["brightness_error"], report["brightness_error_floor"]
     assert value == pytest.approx(abs(X[60:100].mean() / 2 - X[:60].mean())) and floor < value
-    _console.print_report(report, "pixels")
-    line = capsys.readouterr().out.splitlines()[-1].split()
-    assert line == ["brightness", f"{value:.3f}", f"{floor:.3f}"]
+    line = next(line.split() for line in str(report).splitlines() if "brightness" in line)
+    assert line == ["brightness", f"{value:.3f}", f"{floor:.3f}", "poor"]
 
 
 def test_a_row_is_a_score_a_column_and_an_axis(add_row, digits, capsys):
