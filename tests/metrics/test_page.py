@@ -107,8 +107,8 @@ def test_nearest_training_images_are_those_copied(digits):
 def test_nearest_training_images_are_counted_in_the_images_passed(digits):
     X = digits[0]
     repeated = np.concatenate([X[:1], X[:1], X[:1], X[1:100]])
-    report = generation_report(X[150:], X[40:45], X_train=repeated)
-    assert sorted(entry["train"] for entry in report["nearest"]) == [42, 43, 44, 45, 46]
+    report = generation_report(X[150:], X[40:46], X_train=repeated)
+    assert sorted(entry["train"] for entry in report["nearest"]) == [42, 43, 44, 45, 46, 47]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,13 @@ def test_text_has_a_verdict_on_top_and_for_each_number(report):
     lines = str(report).splitlines()
     assert lines[0].startswith("Verdict: a copy.")
     cells = next(line.split() for line in lines if line.startswith("  near-copies "))
-    assert cells == ["near-copies", f"{report['near_copies']:.1%}", *"---", "a", "copy"]
+    assert cells[:2] == ["near-copies", f"{report['near_copies']:.1%}"]
+    assert cells[2:5] == [
+        f"({report['near_copies_low']:.1%}",
+        "to",
+        f"{report['near_copies_high']:.1%})",
+    ]
+    assert cells[5:] == [*"---", "a", "copy"]
 
 
 def test_notebooks_show_the_page(report):
