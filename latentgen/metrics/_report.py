@@ -99,11 +99,12 @@ class GenerationReport(dict):
         Parameters
         ----------
         title : str, default='Generation report'
+            Heading of the page.
 
         Returns
         -------
         html : str
-            With pictures and plots inside; plots need matplotlib and are left out without it.
+            The page, with pictures and plots inside; plots need matplotlib and are left out without it.
         """
         return as_page(self, self._pictures, title)
 
@@ -113,6 +114,7 @@ class GenerationReport(dict):
         Returns
         -------
         json : str
+            As one object, what is not finite as null.
         """
         return json.dumps(self, indent=2, allow_nan=False) + "\n"
 
