@@ -104,7 +104,7 @@ class GenerationReport(dict):
         Returns
         -------
         html : str
-            The page, with pictures and plots inside; plots need matplotlib and are left out without it.
+            The page, with pictures and plots inside; without matplotlib there are no plots.
         """
         return as_page(self, self._pictures, title)
 

@@ -279,11 +279,11 @@ def test_evaluate_without_labels_takes_the_default_extractor(data, model, capsys
     monkeypatch.setattr("latentgen.cli._commands.default_extractor", choose)
     assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("advice for 120 of (1, 8, 8)") and "FID" in text
+    assert text.startswith("advice for 180 of (1, 8, 8)") and "FID" in text
 
 
 def test_evaluate_without_labels_or_weights_compares_pixels(data, model, capsys, monkeypatch):
-    monkeypatch.setattr("latentgen.metrics._features.are_weights_installed", lambda: False)
+    monkeypatch.setattr("latentgen.metrics._features.find_weights", lambda: None)
     assert main(["evaluate", model, "--data", str(data / "X.npy")]) == 0
     text = capsys.readouterr().out
     assert "Distances compare pixels" in text and "pixel distance" in text
