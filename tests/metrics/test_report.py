@@ -83,7 +83,9 @@ def report(digits, pca):
 
 def test_report_is_plain_json_with_everything_filled_in(report):
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert None not in report.values()
+    # C_T needs 20 images of each kind in a cell.
+    empty = {name for name, value in report.items() if value is None}
+    assert empty == {"data_copying", "data_copying_null"}
 
 
 def test_report_says_what_was_compared(report):
