@@ -16,11 +16,14 @@ from latentgen.metrics._diagnostics import (
 )
 from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
+from latentgen.metrics._frechet_infinity import frechet_distance_infinity
 from latentgen.metrics._imagenet import ImageNetFeatures
+from latentgen.metrics._inception_score import inception_score
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
 from latentgen.metrics._report import GenerationReport, generation_report
 from latentgen.metrics._scorer import FIDScorer, GenerationScorer, KIDScorer, TSTRScorer
+from latentgen.metrics._two_sample import classifier_two_sample_test, energy_distance
 from latentgen.metrics._uncertainty import bootstrap_interval, paired_difference
 from latentgen.metrics._utility import (
     trtr_score,
@@ -39,13 +42,17 @@ __all__ = [
     "TSTRScorer",
     "active_units",
     "bootstrap_interval",
+    "classifier_two_sample_test",
     "copied_fraction",
     "data_copying_test",
     "decoder_sensitivity",
+    "energy_distance",
     "equivariance_error",
     "frechet_distance",
+    "frechet_distance_infinity",
     "generation_report",
     "high_frequency_fraction",
+    "inception_score",
     "kernel_distance",
     "kl_from_prior",
     "latent_ks_statistic",

@@ -85,6 +85,7 @@ def frechet_distance(X_real, X_generated):
     See Also
     --------
     kernel_distance : Unbiased at any number of samples.
+    frechet_distance_infinity : What it would be with infinitely many samples.
     FIDScorer : The same as a scorer for model selection.
 
     Notes
@@ -125,6 +126,11 @@ def frechet_distance(X_real, X_generated):
             f"is biased upwards below {_SAMPLES_PER_FEATURE * n_features}. Use kernel_distance, or "
             "more samples; else compare only with the FID of equally many real images."
         )
+    return frechet_of(X_real, X_generated)
+
+
+def frechet_of(X_real, X_generated):
+    """`frechet_distance` of checked rows, without a warning."""
     mean_real, factor_real = _mean_and_factor(X_real)
     mean_generated, factor_generated = _mean_and_factor(X_generated)
     singular_values = linalg.svdvals(factor_real @ factor_generated.T, overwrite_a=True)

@@ -104,7 +104,7 @@ def precision_recall_density_coverage(X_real, X_generated, *, n_neighbors=5):
     real, generated = _squared_radii(X_real, n_neighbors), _squared_radii(X_generated, n_neighbors)
     n_balls = np.zeros(len(X_generated), dtype=np.int64)
     recalled, covered = np.empty(len(X_real), dtype=bool), np.empty(len(X_real), dtype=bool)
-    for rows, squares in _squared_distances(X_real, X_generated):
+    for rows, squares in squared_distances(X_real, X_generated):
         recalled[rows] = np.any(squares < generated, axis=1)
         inside = squares < real[rows, None]
         covered[rows] = inside.any(axis=1)
@@ -124,7 +124,7 @@ def _squared_radii(X, n_neighbors):
     return _INSIDE * distances[:, -1] ** 2
 
 
-def _squared_distances(X, Y):
+def squared_distances(X, Y):
     """Blocks of the squared distances between rows, with the slice of `X` that they belong to."""
     # Products cancel digits of what lies far from zero.
     center = np.mean(X, axis=0, dtype=np.float64)

@@ -66,6 +66,27 @@ def test_frechet_agrees_with_sqrtm(n_samples, n_features):
     assert_allclose(frechet_quietly(X, Y), frechet_by_sqrtm(X, Y), rtol=1e-6)
 
 
+def test_frechet_agrees_with_torch_fidelity():
+    torch = pytest.importorskip("torch")
+    metric = pytest.importorskip("torch_fidelity.metric_fid", exc_type=ImportError)
+    X, Y = features(300, 24), 1.5 * features(250, 24, seed=1, shift=0.5)
+    statistics = [metric.fid_features_to_statistics(torch.as_tensor(part)) for part in (X, Y)]
+    expected = metric.fid_statistics_to_metric(*statistics, verbose=False)
+    assert_allclose(frechet_distance(X, Y), *expected.values(), rtol=1e-8)
+
+
+def test_frechet_agrees_with_torchmetrics():
+    torch = pytest.importorskip("torch")
+    metric = pytest.importorskip("torchmetrics.image.fid", exc_type=ImportError)
+    X, Y = features(300, 24), 1.5 * features(250, 24, seed=1, shift=0.5)
+    parts = [torch.as_tensor(part) for part in (X, Y)]
+    means, covariances = zip(
+        *((part.mean(dim=0), torch.cov(part.T)) for part in parts), strict=True
+    )
+    expected = metric._compute_fid(means[0], covariances[0], means[1], covariances[1])
+    assert_allclose(frechet_distance(X, Y), float(expected), rtol=1e-8)
+
+
 def test_frechet_in_blocks_is_the_same(monkeypatch):
     X, Y = features(500, 8), features(450, 8, seed=1)
     whole = frechet_distance(X, Y)
