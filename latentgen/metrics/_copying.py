@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state, check_scalar
 
 from latentgen.metrics._distances import check_pair
 from latentgen.metrics._latent import in_range
+from latentgen.metrics._uncertainty import fraction_interval
 from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._novelty import NEAR_COPY
 
@@ -105,8 +106,7 @@ def copied_fraction(X_train, X_generated, *, near_copy=NEAR_COPY):
 
 def fraction_of(near):
     """`CopiedFraction` of an array that says which rows are near-copies."""
-    interval = stats.binomtest(int(near.sum()), len(near)).proportion_ci(0.95, method="wilson")
-    return CopiedFraction(float(near.mean()), float(interval.low), float(interval.high))
+    return CopiedFraction(*fraction_interval(near))
 
 
 def data_copying_test(X_train, X_test, X_generated, *, n_cells=_N_CELLS, random_state=0):

@@ -10,7 +10,7 @@ from latentgen.utils._warnings import warn_user
 
 _BLOCK_VALUES = 2**22
 # With fewer, FID is mostly bias: measured in docs/design.md.
-_SAMPLES_PER_FEATURE = 10
+SAMPLES_PER_FEATURE = 10
 
 
 def check_pair(
@@ -120,10 +120,10 @@ def frechet_distance(X_real, X_generated):
         X_real, X_generated, min_samples=2, needed_by="frechet_distance"
     )
     n_samples, n_features = min(len(X_real), len(X_generated)), X_real.shape[1]
-    if n_samples < _SAMPLES_PER_FEATURE * n_features:
+    if n_samples < SAMPLES_PER_FEATURE * n_features:
         warn_user(
             f"The covariance of {n_features} features was estimated from {n_samples} samples; FID "
-            f"is biased upwards below {_SAMPLES_PER_FEATURE * n_features}. Use kernel_distance, or "
+            f"is biased upwards below {SAMPLES_PER_FEATURE * n_features}. Use kernel_distance, or "
             "more samples; else compare only with the FID of equally many real images."
         )
     return frechet_of(X_real, X_generated)

@@ -245,15 +245,15 @@ class Judged:
         train, real, generated = (
             part.decoded(self.encoder).pixels for part in (self.train, self.real, self.generated)
         )
-        return train, real[self._compared(self.real)], generated[self._compared(self.generated)]
+        return train, real[self.compared(self.real)], generated[self.compared(self.generated)]
 
     @cached_property
     def neighbors(self):
         """Nearest training images, which more than one measure reads."""
-        own = None if self.own is None else self.own[self._compared(self.real)]
+        own = None if self.own is None else self.own[self.compared(self.real)]
         return novelty(*self.compared_pixels, test_rows=own)
 
-    def _compared(self, images):
+    def compared(self, images):
         """Rows of images whose nearest training images are searched."""
         n_compared = min(len(images), self.most_compared or len(images))
         return np.arange(n_compared) * len(images) // n_compared

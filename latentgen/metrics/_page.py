@@ -135,6 +135,24 @@ def judge_all(rows):
     return Verdict(word, "; ".join(f"{row.heading}: {row.verdict.because}" for row in reasons))
 
 
+def rows_of_classes(report):
+    """Headings and lines of text of the table of classes; none without labels."""
+    classes = report.get("classes") or []
+    are_pixels = report[_EXTRACTOR] == describe_extractor(PIXELS)
+    measures = [row for row in MEASURES if any(entry.get(row.key) is not None for entry in classes)]
+    headings = ["class", "generated", "test images"]
+    headings += [(are_pixels and row.pixel_heading) or row.heading for row in measures]
+    lines = [
+        [str(entry["label"]), str(entry["n_generated"]), str(entry["n_real"])]
+        + [
+            "-" if entry[row.key] is None else format(entry[row.key], row.format)
+            for row in measures
+        ]
+        for entry in classes
+    ]
+    return headings, lines
+
+
 def as_text(report):
     """Lines of a table, with one verdict on top and one for each number."""
     rows = make_rows(report)
@@ -150,6 +168,8 @@ def as_text(report):
     top = [f"Verdict: {verdict.word or 'none'}. {_SENTENCES[verdict.word]}"]
     if verdict.because:
         top += [f"  {verdict.because}"]
+    headings_of_classes, classes = rows_of_classes(report)
+    lines_of_classes = ["", *align([headings_of_classes, *classes])] if classes else []
     below = [f"Drawn: {report['n_generated']} images. Reference: {report['reference']}."]
     if report["n_half"]:
         below.append(
@@ -161,7 +181,7 @@ def as_text(report):
         below.append(
             "Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy."
         )
-    return "\n".join([*top, "", *align([headings, *lines]), "", *below])
+    return "\n".join([*top, "", *align([headings, *lines]), *lines_of_classes, "", *below])
 
 
 def as_page(report, pictures=None, title="Generation report"):
@@ -189,7 +209,7 @@ def as_page(report, pictures=None, title="Generation report"):
             parts.append(_section(heading, intro, members))
             if aspect == COPYING and pictures is not None:
                 parts.append(_distances(pictures))
-    parts += [_how(report), _numbers(report)]
+    parts += [_classes(report), _how(report), _numbers(report)]
     subtitle = (
         f"{report['n_generated']} generated images against {report['reference']}. "
         f"Distances compare {report[_EXTRACTOR]}."
@@ -325,6 +345,26 @@ def _section(heading, intro, rows):
         f'<section><h2>{escape(heading)}</h2><p>{escape(intro)}</p><div class="card stacked">'
         f'<table role="table"><thead><tr role="row">{head}</tr></thead><tbody>{"".join(lines)}'
         "</tbody></table></div></section>"
+    )
+
+
+def _classes(report):
+    headings, lines = rows_of_classes(report)
+    if not lines:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
+    body = "".join(
+        f'<tr><th scope="row" style="width:auto">{escape(label)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for label, *cells in lines
+    )
+    return (
+        "<section><h2>Classes</h2><p>The same measures of each class alone. TSTR is the fraction "
+        "of its real images that a classifier of generated ones finds, TRTS the fraction of its "
+        "generated images that one of real images does. Intervals are among the numbers.</p>"
+        f'<div class="card" style="overflow-x:auto"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></section>"
     )
 
 

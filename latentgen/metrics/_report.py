@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from latentgen._version import __version__
+from latentgen.metrics._classes import measure_classes
 from latentgen.metrics._features import (
     PIXELS,
     ClassifierFeatures,
@@ -226,6 +227,10 @@ def generation_report(
           ``kernel_distance_floor_error``;
         - ``<measure>_<name>`` for those that compare features, with all these endings, for each of
           `other_extractors`;
+        - ``classes``, for each label a dict of the same measures of this class alone:
+          ``label``, ``n_real``, ``n_generated``, ``kernel_distance``, ``frechet_distance`` (None
+          below ten images per feature, where it is mostly bias), ``tstr``, which is the recall of
+          the class, ``trts``, ``novelty`` and ``near_copies``, with errors and intervals;
         - ``n_real``, ``n_generated``, ``n_train``, ``n_floor``, ``n_half``;
         - ``feature_extractor``, ``novelty_space``, ``classifier``, ``reference``: what was
           compared, in words. Novelty is measured on pixels, whose distances mean the same with
@@ -241,8 +246,8 @@ def generation_report(
     Warns
     -----
     UserWarning
-        If test images are training images, or if a floor is measured on fewer images than were
-        generated.
+        If test images are training images, if a floor is measured on fewer images than were
+        generated, or if a class has no generated or no test images.
 
     See Also
     --------
@@ -309,6 +314,8 @@ def generation_report(
         measures = [row for row in MEASURES if row.in_features or not ending]
         for measure in measures:
             report |= measure.entries(judged, f"{measure.key}{ending}")
+        if not ending:
+            report["classes"] = measure_classes(judged)
         floor_judged = None if floor is None else Judged(real, floor, **options)
         for measure in measures:
             if measure.has_floor:

@@ -60,6 +60,15 @@ def test_page_has_every_number_with_its_verdict(report, page):
     assert f"{report['frechet_distance']:.2f}" in page and report["digests"]["training"] in page
 
 
+def test_page_and_text_have_a_line_for_each_class(report, page):
+    entry = report["classes"][3]
+    values = [f"{entry['tstr']:.1%}", f"{entry['novelty']:.2f}", f"{entry['near_copies']:.1%}"]
+    line = next(text for text in str(report).splitlines() if text.split()[:1] == ["3"])
+    cells = re.search(r'<tr><th scope="row"[^>]*>3</th>(.*?)</tr>', page)[1]
+    for text in [str(entry["n_generated"]), str(entry["n_real"]), *values]:
+        assert text in line.split() and f"<td>{text}</td>" in cells
+
+
 def test_page_needs_nothing_else(page):
     addresses = re.findall(r'(?:src|href|url|srcset|action)\s*[=(]\s*["\']?([^"\')\s>]+)', page)
     assert addresses
