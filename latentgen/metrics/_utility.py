@@ -329,9 +329,10 @@ def utility_of_added_images(
     >>> from latentgen.metrics import utility_of_added_images
     >>> X, y = load_digits(return_X_y=True)
     >>> X = X.reshape(-1, 8, 8) / 16
+    >>> X_new, y_new = X[100:500], y[100:500]  # stands for what a generator drew
     >>> result = utility_of_added_images(
-    ...     *(X[900:], y[900:], X[:100], y[:100], X[100:200], y[100:200]),
-    ...     images_per_epoch=400,
+    ...     *(X[900:], y[900:], X[:100], y[:100], X_new, y_new),
+    ...     images_per_epoch=800,
     ...     classifier=SVC(),
     ...     trainings=["real", "real_generated"],
     ... )
