@@ -6,7 +6,7 @@
   the best of three on the images to choose by.
 - scikit-learn's PCA with a mixture or a kernel density, and SMOTE of imbalanced-learn, on pixels.
 - A U-Net of `diffusers`, trained as a DDPM and drawn by DDIM, or by the flow matching of
-  `torchcfm`, for as many seconds of processor time as our pipeline took, and ten times that.
+  `torchcfm`, for as many seconds of processor time as our pipeline took, and five times that.
 
 Parts whose library is missing are left out with a line that says so; docs/peers.md says how to
 install them. Rows that are there are not made again, and generated images are kept in ``--cache``,
@@ -69,7 +69,7 @@ PYTHAE_MODELS = ("AE", "VAE", "RAE_L2", "RAE_GP")
 RATES = (1e-4, 1e-3, 1e-2)
 MAF_EPOCHS = 10
 # Seconds of training, in those of our pipeline of 64 values and 5 epochs, and steps of drawing.
-BUDGETS = (1, 10)
+BUDGETS = (1, 5)
 STEPS = (10,)
 KEYS = ("library", "model", "sampler", "latent_dim", "epochs", "seed")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "peers.png"
@@ -692,9 +692,10 @@ class Run:
             raise SystemExit("Run --parts autoencoders --epochs 5 first: it sets the time.")
         steps = (2,) if self.arguments.smoke else STEPS
         for budget in BUDGETS[:1] if self.arguments.smoke else BUDGETS:
-            for library, draws in (("diffusers", "DDIM"), ("torchcfm", "Euler")):
+            for library in self.arguments.unets:
                 if not installed(library):
                     continue
+                draws = {"diffusers": "DDIM", "torchcfm": "Euler"}[library]
                 about = {"library": library, "model": f"U-Net, {budget} x our time"}
                 about |= {"latent_dim": "", "epochs": "", "seed": seed}
                 make = functools.partial(UNet, self.data, library, budget, seconds, seed)
@@ -716,6 +717,8 @@ def parse_arguments():
     parser.add_argument("--latent-dims", type=int, nargs="+", default=[64, 16])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--models", nargs="*", default=list(PYTHAE_MODELS), help="of pythae")
+    unets = ["diffusers", "torchcfm"]
+    parser.add_argument("--unets", nargs="*", default=unets, help="libraries that train one")
     parser.add_argument("--parts", nargs="+", default=["autoencoders", "pixels", "unets"])
     parser.add_argument(
         "--plot", action="store_true", help="only draw the picture from the results file"
