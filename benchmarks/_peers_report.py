@@ -38,7 +38,9 @@ def conclusions(rows):
     pairs = rows[rows["library"].isin(["latentgen", "pythae"])]
     for (epochs, latent_dim), group in pairs.groupby(["epochs", "latent_dim"]):
         ours, theirs = group[group["setting"] == OURS], group[group["library"] == "pythae"]
-        theirs = theirs[theirs["seed"].isin(ours["seed"])]
+        # Other rates than the chosen ones have one sampler only.
+        chosen = theirs.loc[theirs["sampler"] == "N(0, I)", "model"]
+        theirs = theirs[theirs["model"].isin(chosen) & theirs["seed"].isin(ours["seed"])]
         if len(ours) and len(theirs):
             n_seeds = theirs["seed"].nunique()
             seeds = "1 seed" if n_seeds == 1 else f"{n_seeds} seeds"
