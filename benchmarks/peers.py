@@ -6,7 +6,7 @@
   the best of three on the images to choose by.
 - scikit-learn's PCA with a mixture or a kernel density, and SMOTE of imbalanced-learn, on pixels.
 - A U-Net of `diffusers`, trained as a DDPM and drawn by DDIM, or by the flow matching of
-  `torchcfm`, for as many seconds of processor time as our pipeline took, and five times that.
+  `torchcfm`, for as many seconds of processor time as our pipeline took, and three times that.
 
 Parts whose library is missing are left out with a line that says so; docs/peers.md says how to
 install them. Rows that are there are not made again, and generated images are kept in ``--cache``,
@@ -69,7 +69,7 @@ PYTHAE_MODELS = ("AE", "VAE", "RAE_L2", "RAE_GP")
 RATES = (1e-4, 1e-3, 1e-2)
 MAF_EPOCHS = 10
 # Seconds of training, in those of our pipeline of 64 values and 5 epochs, and steps of drawing.
-BUDGETS = (1, 5)
+BUDGETS = (1, 3)
 STEPS = (10,)
 KEYS = ("library", "model", "sampler", "latent_dim", "epochs", "seed")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "peers.png"
