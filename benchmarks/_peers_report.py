@@ -77,16 +77,18 @@ def _ahead(ours, theirs, column, title):
     return f"{title}: {said}; {(values > own).sum()} of {len(values)} of pythae have more."
 
 
-def spread(values, gap):
-    """Values moved apart to at least a gap, in their order."""
-    order = np.argsort(values)
+def spread(values, low, high):
+    """Values moved apart to an even gap at least, in their order, within limits."""
+    gap = (high - low) / len(values)
     out = np.asarray(values, dtype=float).copy()
-    for _ in range(1000):
-        for low, high in itertools.pairwise(order):
-            lack = gap - (out[high] - out[low])
+    order = np.argsort(out)
+    for _ in range(2000):
+        for one, other in itertools.pairwise(order):
+            lack = gap - (out[other] - out[one])
             if lack > 0:
-                out[low] -= lack / 2
-                out[high] += lack / 2
+                out[one] -= lack / 2
+                out[other] += lack / 2
+        out = out.clip(low, high)
     return out
 
 
@@ -94,14 +96,22 @@ def plot(rows, path):
     """FID over speed, and over novelty, with one name for both points of a row."""
     import matplotlib.pyplot as plt
 
+    rows = rows[rows["images_per_second"].notna() & (rows["seed"] == 0)]
     coded = rows["library"].isin(["latentgen", "pythae"])
-    epochs = rows.loc[coded & (rows["library"] == "pythae") & (rows["latent_dim"] == 64), "epochs"]
-    shown = rows[rows["images_per_second"].notna() & (rows["seed"] == 0)]
-    shown = shown[~coded | ((shown["epochs"] == epochs.max()) & (shown["latent_dim"] == 64))]
-    figure, axes = plt.subplots(1, 2, sharey=True, figsize=(11, 7.5))
-    figure.subplots_adjust(left=0.07, right=0.64, wspace=0.05)
-    heights = np.log10(shown["fid_few"].to_numpy())
-    places = spread(heights, (heights.max() - heights.min()) / len(shown) * 1.02)
+    epochs = rows.loc[(rows["library"] == "pythae") & (rows["latent_dim"] == 64), "epochs"].max()
+    shown = rows[~coded | ((rows["epochs"] == epochs) & (rows["latent_dim"] == 64))]
+    figure, axes = plt.subplots(1, 2, sharey=True, figsize=(11.5, 7))
+    figure.subplots_adjust(left=0.07, right=0.64, bottom=0.1, top=0.92, wspace=0.06)
+    axes[0].set(
+        xscale="log",
+        yscale="log",
+        ylim=(shown["fid_few"].min() / 1.3, shown["fid_few"].max() * 1.3),
+        xlabel="images per second of processor time\n(right is faster)",
+        ylabel=f"FID of {shown['n_generated'].min():,} images (down is better)",
+    )
+    axes[1].set_xlabel("novelty in pixels\n(0 is a copy, 1 as far as unseen images)")
+    axes[1].axvline(1, color="gray", lw=0.8, ls=":")
+    places = spread(np.log10(shown["fid_few"]), *np.log10(axes[0].get_ylim()))
     for (_, row), place in zip(shown.iterrows(), places, strict=True):
         color, marker = STYLES[row["library"]]
         for axis, column in zip(axes, ("images_per_second", "novelty"), strict=True):
@@ -115,17 +125,15 @@ def plot(rows, path):
             color=color,
             fontsize=8,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.4, "alpha": 0.6},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "lw": 0.5,
+                "alpha": 0.7,
+                "relpos": (0, 0.5),
+            },
         )
-    axes[0].set(
-        xscale="log",
-        yscale="log",
-        xlabel="images per second of processor time (right is faster)",
-        ylabel=f"FID of {shown['n_generated'].min()} images (down is better)",
-    )
-    axes[1].set(xlabel="novelty in pixels (0 is a copy, 1 as far as unseen images)")
-    axes[1].axvline(1, color="gray", lw=0.8, ls=":")
-    figure.suptitle(f"MNIST, autoencoders with 64 values and {epochs.max():g} epochs", x=0.35)
+    figure.suptitle(f"MNIST, autoencoders with 64 values after {epochs:g} epochs", x=0.355)
     for axis in axes:
         axis.grid(True, which="major", color="0.9")
         axis.set_axisbelow(True)
