@@ -45,7 +45,7 @@ GRID = {
     "sampler__sampler__min_samples_leaf": [5, 20],
     "sampler__sampler__strategy": ["epanechnikov", "local_gaussian", "bootstrap_noise"],
 }
-_FILES = ("samples.png", "sweep.png", "report.json", "model.latentgen")
+_FILES = ("samples.png", "sweep.png", "report.json", "report.html", "model.latentgen")
 
 
 def demo(args):
@@ -61,7 +61,8 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     Parameters
     ----------
     output : str or path-like
-        Folder for ``samples.png``, ``sweep.png``, ``report.json`` and ``model.latentgen``.
+        Folder for ``samples.png``, ``sweep.png``, ``report.json``, ``report.html`` and
+        ``model.latentgen``.
     seed : int, default=0
         Seed of the split, of training and of the images drawn.
     n_jobs : int, default=None
@@ -190,14 +191,17 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     sweep = SweepDisplay.from_search(
         search, metric=("neg_frechet_distance", "novelty"), group_by="strategy"
     )
-    with files_in(output, _FILES) as (samples_file, sweep_file, report_file, model_file):
+    page = judged.to_html(title="Digits drawn by latentgen demo")
+    with files_in(output, _FILES) as (samples_file, sweep_file, report_file, page_file, model_file):
         write_figure(samples, samples_file)
         write_figure(sweep, sweep_file)
         write_json(report, report_file)
+        page_file.write_text(page, encoding="utf-8")
         save_model(best, model_file)
     print(
         f"\nDone in {time.perf_counter() - start:.0f} s. In '{output}': samples.png (generated "
-        "beside real digits), sweep.png, report.json,\nmodel.latentgen. Next:\n"
+        "beside real digits), sweep.png, report.json,\nreport.html (a verdict of every number), "
+        "model.latentgen. Next:\n"
         f"  latentgen sample {output / 'model.latentgen'} -n 25 --label 3 --grid threes.png"
     )
     return report
@@ -225,7 +229,8 @@ def _values(report, ending=""):
     values = {
         measure.heading: report[f"{measure.key}{ending}"]
         for measure in MEASURES
-        if measure.has_floor or not ending
+        # The rest is in the report of the chosen one.
+        if (measure.scored or measure.leads) and (measure.has_floor or not ending)
     }
     if ending:
         # They are the training images, so they are copies.

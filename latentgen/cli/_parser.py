@@ -368,7 +368,7 @@ COMMANDS = [
         "latentgen.cli._demo:demo",
         """\
 The images come with scikit-learn, nothing is downloaded. It writes samples.png (generated beside
-real digits), sweep.png, report.json and model.latentgen.
+real digits), sweep.png, report.json, report.html and model.latentgen.
 
 examples:
   latentgen demo

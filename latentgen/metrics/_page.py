@@ -135,22 +135,25 @@ def judge_all(rows):
     return Verdict(word, "; ".join(f"{row.heading}: {row.verdict.because}" for row in reasons))
 
 
-def rows_of_classes(report):
-    """Headings and lines of text of the table of classes; none without labels."""
+def class_table(report):
+    """Measures of each class: headings and cells, and in each column the worst cell."""
     classes = report.get("classes") or []
+    shown = [row for row in MEASURES if any(each.get(row.key) is not None for each in classes)]
     are_pixels = report[_EXTRACTOR] == describe_extractor(PIXELS)
-    measures = [row for row in MEASURES if any(entry.get(row.key) is not None for entry in classes)]
     headings = ["class", "generated", "test images"]
-    headings += [(are_pixels and row.pixel_heading) or row.heading for row in measures]
-    lines = [
-        [str(entry["label"]), str(entry["n_generated"]), str(entry["n_real"])]
-        + [
-            "-" if entry[row.key] is None else format(entry[row.key], row.format)
-            for row in measures
-        ]
-        for entry in classes
-    ]
-    return headings, lines
+    headings += [(are_pixels and row.pixel_heading) or row.heading for row in shown]
+    lines, worst_lines = [headings], {}
+    for each in classes:
+        cells = [str(each["label"]), str(each["n_generated"]), str(each["n_real"])]
+        for row in shown:
+            value = each.get(row.key)
+            cells.append("-" if value is None else format(value, row.format))
+        lines.append(cells)
+    for column, row in enumerate(shown, start=3):
+        values = [(each[row.key], i) for i, each in enumerate(classes) if each[row.key] is not None]
+        if row.is_quality and len(values) > 1:
+            worst_lines[column] = (min if row.greater_is_better else max)(values)[1]
+    return lines, worst_lines
 
 
 def as_text(report):
@@ -168,8 +171,6 @@ def as_text(report):
     top = [f"Verdict: {verdict.word or 'none'}. {_SENTENCES[verdict.word]}"]
     if verdict.because:
         top += [f"  {verdict.because}"]
-    headings_of_classes, classes = rows_of_classes(report)
-    lines_of_classes = ["", *align([headings_of_classes, *classes])] if classes else []
     below = [f"Drawn: {report['n_generated']} images. Reference: {report['reference']}."]
     if report["n_half"]:
         below.append(
@@ -181,7 +182,9 @@ def as_text(report):
         below.append(
             "Novelty: 1 is as far from the training images as unseen real ones, 0 is a copy."
         )
-    return "\n".join([*top, "", *align([headings, *lines]), *lines_of_classes, "", *below])
+    if report.get("classes"):
+        below = [*align(class_table(report)[0]), "", *below]
+    return "\n".join([*top, "", *align([headings, *lines]), "", *below])
 
 
 def as_page(report, pictures=None, title="Generation report"):
@@ -349,22 +352,27 @@ def _section(heading, intro, rows):
 
 
 def _classes(report):
-    headings, lines = rows_of_classes(report)
+    (headings, *lines), worst_lines = class_table(report)
     if not lines:
         return ""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in headings)
-    body = "".join(
-        f'<tr><th scope="row" style="width:auto">{escape(label)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for label, *cells in lines
-    )
+    body = ""
+    for number, (label, *cells) in enumerate(lines):
+        marked = [
+            f"<strong>{escape(cell)}</strong>"
+            if worst_lines.get(column) == number
+            else escape(cell)
+            for column, cell in enumerate(cells, start=1)
+        ]
+        body += f'<tr><th scope="row">{escape(label)}</th>'
+        body += "".join(f"<td>{cell}</td>" for cell in marked) + "</tr>"
     return (
-        "<section><h2>Classes</h2><p>The same measures of each class alone. TSTR is the fraction "
-        "of its real images that a classifier of generated ones finds, TRTS the fraction of its "
-        "generated images that one of real images does. Intervals are among the numbers.</p>"
-        f'<div class="card" style="overflow-x:auto"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+        "<section><h2>Classes</h2><p>Each class by itself; the worst one of a column is bold. TSTR is "
+        "the fraction of its real images that a classifier of generated ones finds, TRTS the fraction "
+        "of its generated images that one of real images does. Intervals are among the numbers. FID "
+        'is left out where there are too few images for it.</p><div class="card wide" '
+        'tabindex="0" role="region" aria-label="Measures of each class"><table class="classes">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
     )
 
 

@@ -63,7 +63,10 @@ def demo(tmp_path_factory, parts):
 def test_demo_writes_its_files(demo):
     folder, report, _ = demo
     files = sorted(path.name for path in folder.iterdir())
-    assert files == ["model.latentgen", "report.json", "samples.png", "sweep.png"]
+    assert files == ["model.latentgen", "report.html", "report.json", "samples.png", "sweep.png"]
+    assert "<h2>Nearest training images</h2>" in (folder / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert json.loads((folder / "report.json").read_text())["chosen"] == report["chosen"]
     assert load_model(folder / "model.latentgen").sample(2, y=3).shape == (2, 1, 8, 8)
 

@@ -180,6 +180,21 @@ def test_text_has_a_verdict_on_top_and_for_each_number(report):
     assert cells[5:] == [*"---", "a", "copy"]
 
 
+def test_classes_are_a_table_with_the_worst_in_bold(report):
+    classes = [
+        {"label": "<cat>", "n_real": 5, "n_generated": 7, "tstr": 0.75, "novelty": 1.0},
+        {"label": "dog", "n_real": 6, "n_generated": 8, "tstr": 0.5, "novelty": None},
+    ]
+    made = GenerationReport(dict(report) | {"classes": classes})
+    page, text = made.to_html(), str(made)
+    table = page[page.index("<h2>Classes</h2>") :]
+    assert "&lt;cat&gt;" in table and "<td>75.0%</td>" in table
+    assert "<strong>50.0%</strong>" in table and "<strong>1.00" not in table
+    line = next(line.split() for line in text.splitlines() if line.startswith("  dog"))
+    assert line == ["dog", "8", "6", "50.0%", "-"]
+    assert "<h2>Classes</h2>" not in GenerationReport(dict(report) | {"classes": None}).to_html()
+
+
 def test_notebooks_show_the_page(report):
     assert report._repr_html_().startswith("<iframe") and "srcdoc=" in report._repr_html_()
 
