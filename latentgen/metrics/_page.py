@@ -49,7 +49,7 @@ _SECTIONS = {
 _SENTENCES = {
     GOOD: "New images, about as close to real ones as real ones are to each other.",
     ACCEPTABLE: "New images that resemble real ones, with a difference that the numbers see.",
-    POOR: "Clearly different from real images, by the numbers named here.",
+    POOR: "Falls short in the numbers named here.",
     COPY: "The generator returns its training images, so nothing else that is good here counts.",
     None: "Nothing to compare with: pass the training images, and an encoder that decodes.",
 }
@@ -367,10 +367,11 @@ def _classes(report):
         body += f'<tr><th scope="row">{escape(label)}</th>'
         body += "".join(f"<td>{cell}</td>" for cell in marked) + "</tr>"
     return (
-        "<section><h2>Classes</h2><p>Each class by itself; the worst one of a column is bold. TSTR is "
-        "the fraction of its real images that a classifier of generated ones finds, TRTS the fraction "
-        "of its generated images that one of real images does. Intervals are among the numbers. FID "
-        'is left out where there are too few images for it.</p><div class="card wide" '
+        "<section><h2>Classes</h2><p>Each class by itself; the worst one of a column is bold. "
+        "TSTR is the fraction of its real images that a classifier of generated ones finds, TRTS "
+        "the fraction of its generated images that one of real images does. Intervals are among "
+        "the numbers. FID is left out where there are too few images.</p>"
+        '<div class="card wide" '
         'tabindex="0" role="region" aria-label="Measures of each class"><table class="classes">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>"
     )

@@ -137,12 +137,15 @@ def errors(good=1.5, acceptable=3):
 def near_one(numbers):
     """Rule for novelty: 1 is what unseen real images have."""
     value = numbers[""]
+    far = f"{value:.2f} times as far from training images as unseen real ones"
+    limits = "good from 0.9 to 1.2, acceptable from 0.8 to 1.5, a copier below 0.5"
     if value < 0.5:
-        return Verdict(COPY, "less than half as far from training images as unseen real ones")
-    limits = "1 is as far as unseen real images; good from 0.9 to 1.2, acceptable from 0.8 to 1.5"
-    if 0.9 <= value <= 1.2:
-        return Verdict(GOOD, limits)
-    return Verdict(ACCEPTABLE if 0.8 <= value <= 1.5 else POOR, limits)
+        word = COPY
+    elif 0.9 <= value <= 1.2:
+        word = GOOD
+    else:
+        word = ACCEPTABLE if 0.8 <= value <= 1.5 else POOR
+    return Verdict(word, f"{far}; {limits}")
 
 
 def above_null(numbers, most=3):
