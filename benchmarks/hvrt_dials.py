@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from hvrt import FastHVRT
 
-from latentgen import FastHVRTSampler
+from latentgen import ConditionalSampler, FastHVRTSampler
 from latentgen.experiments import Table, Workbench, environment
 from latentgen.metrics import (
     frechet_distance,
@@ -57,12 +57,19 @@ def sampled(Z, y, seed, **params):
     return lambda n_samples, seed: sampler.sample(n_samples, random_state=seed)
 
 
+def per_class(Z, y, seed, **params):
+    """Draw with one sampler per class, which is what labels are good for."""
+    sampler = ConditionalSampler(FastHVRTSampler(**params, random_state=seed)).fit(Z, y)
+    return lambda n_samples, seed: sampler.sample(n_samples, random_state=seed)
+
+
 def settings():
     """Names of the rows, with the function that fits and its arguments."""
     yield "hvrt itself", expand, {}
     yield "variance_weighted=True", expand, {"variance_weighted": True}
     for weight in (0.1, 0.5, 1.0):
         yield f"y_weight={weight}", expand, {"y_weight": weight}
+    yield "one sampler per class", per_class, {"min_samples_leaf": 5}
     for method in ("random", "stratified", "fps"):
         how = {} if method == "random" else {"variance_weighted": False}
         yield f"reduce to 20 %, {method}", reduced, {"method": method, **how}
@@ -84,12 +91,13 @@ def main():
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--settings", nargs="+", default=[""], help="texts in names of rows")
     arguments = parser.parse_args()
     options = {"data_home": arguments.data_home, "cache": arguments.cache, "seeds": arguments.seeds}
     if arguments.smoke:
         bench = Workbench("digits", quick=True)
     else:
-        bench = Workbench("mnist", n_samples=arguments.samples, **options)
+        bench = Workbench("mnist", n_samples=arguments.samples, imagenet=False, **options)
     table = Table(arguments.results, "hvrt_dials") if not arguments.smoke else None
     X_test = bench.parts.X_test
     for seed in bench.seeds:
@@ -101,6 +109,8 @@ def main():
         train = flat(coded.autoencoder.inverse_transform(coded.Z_fit))
         test = flat(decoded[:N_COMPARED])
         for setting, fit, params in settings():
+            if not any(text in setting for text in arguments.settings):
+                continue
             start = time.process_time()
             draw_codes = None
             for draw in range(1 if arguments.smoke else arguments.draws):
