@@ -96,7 +96,6 @@ X_new = search.best_estimator_.sample(len(X_test), y=y_test, random_state=1)
 report = generation_report(
     X_test, X_new, y_test=y_test, y_generated=y_test, y_train=y_train, **judges
 )
-for name in ["frechet_distance", "kernel_distance", "tstr"]:
-    print(f"{name}: {report[name]:.3f}, floor {report[f'{name}_floor']:.3f}")
-print(f"novelty: {report['novelty']:.2f}, near-copies: {report['near_copies']:.0%}")
+# With pictures and plots: report.save("report.html")
+print(report)
 plt.show()

@@ -23,7 +23,15 @@ from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
 from latentgen.metrics._uncertainty import fraction_interval
 from latentgen.metrics._utility import train_classifier
-from latentgen.metrics._verdicts import PERFECT, above_null, errors, few, near_one, times
+from latentgen.metrics._verdicts import (
+    PERFECT,
+    above_null,
+    at_least,
+    errors,
+    few,
+    near_one,
+    times,
+)
 from latentgen.utils._images import as_images
 
 # What a measure may need beside real and generated images. An encoder is a decoder too if it has
@@ -531,6 +539,7 @@ MEASURES = [
         in_features=True,
         scored=False,
         says="How densely real images lie around them, in units of that around real ones.",
+        rule=at_least(),
     ),
     Measure(
         *("recall", "recall", ".3f", True, set(), _recall),

@@ -116,6 +116,21 @@ def below(good, acceptable, reference=PERFECT):
     return rule
 
 
+def at_least(good=0.9, acceptable=0.7, reference=PERFECT):
+    """Rule for what is better the greater and has no upper limit: the fraction of the reference."""
+
+    def rule(numbers):
+        compared = compare(numbers, reference)
+        if compared is None or compared.reference <= 0:
+            return None
+        fraction = compared.value / compared.reference
+        limits = f"good from {good:g}, acceptable from {acceptable:g}"
+        word = GOOD if fraction >= good else ACCEPTABLE if fraction >= acceptable else POOR
+        return Verdict(word, f"{fraction:.2f} times {compared.name}; {limits}")
+
+    return rule
+
+
 def errors(good=1.5, acceptable=3):
     """Rule for accuracies: how many times the errors that real images lead to."""
 
