@@ -92,10 +92,10 @@ for row in sorted(table, key=lambda row: row["scores"]["FID"]):
 # value that as many real training images reach. Inside the search, autoencoders had fewer
 # images, and FID of fewer images is larger, so its values are worse than these.
 
-X_new = search.best_estimator_.sample(len(X_test), y=y_test, random_state=1)
-report = generation_report(
-    X_test, X_new, y_test=y_test, y_generated=y_test, y_train=y_train, **judges
-)
+best = search.best_estimator_
+X_new = best.sample(len(X_test), y=y_test, random_state=1)
+labels = {"y_test": y_test, "y_generated": y_test, "y_train": y_train}
+report = generation_report(X_test, X_new, **labels, encoder=best[:-1], **judges)
 # With pictures and plots: report.save("report.html")
 print(report)
 plt.show()
