@@ -19,6 +19,7 @@ _SHOWN = {
     "frechet_distance_codes": ("FID of codes", ".2f"),
     "frechet_distance_imagenet": ("FID, public", ".2f"),
     "frechet_distance_codes_imagenet": ("of codes, public", ".2f"),
+    "tstr": ("TSTR", ".2%"),
     "latent_ks": ("latent KS", ".3f"),
     "test_mse": ("test MSE", ".4f"),
 }
@@ -96,9 +97,8 @@ def _duration(seconds):
 
 
 def _name(row):
-    if row.get("latent_dim") is None:
-        return row["setting"]
-    return f"{row['setting']}, {row['latent_dim']}d"
+    dim = "" if row.get("latent_dim") is None else f", {row['latent_dim']}d"
+    return f"{row['setting']}{dim}, n = {row['n_generated']}"
 
 
 def _table(rows):

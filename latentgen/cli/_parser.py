@@ -31,6 +31,7 @@ EXPERIMENTS = {
     "conditional": "one sampler per class; warm starts of weights and of a diffusion",
     "ensemble": "the mean of 1 to 7 samplers",
     "sweep": "one dial, NAME: strategy, beta, latent_dim, ensemble or tree",
+    "tstr": "what a classifier learns from generated images, beside real ones",
 }
 _WIDTH = max(map(len, _SOURCES))
 _DATA_HELP = "DATA is one of\n" + "".join(

@@ -7,6 +7,7 @@ from latentgen.experiments._parts import load_parts
 from latentgen.experiments._phases import conditional, ensemble
 from latentgen.experiments._record import Table, environment
 from latentgen.experiments._sweeps import sweep
+from latentgen.experiments._tstr import tstr
 from latentgen.experiments._workbench import Job, Workbench
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "generation",
     "load_parts",
     "sweep",
+    "tstr",
 ]

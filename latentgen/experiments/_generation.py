@@ -6,8 +6,7 @@ The published experiment has an autoencoder with 16 values and 100 epochs and on
 
 # SPDX-License-Identifier: BSD-3-Clause
 
-import numpy as np
-
+from latentgen.experiments._tstr import posterior_of_training_images
 from latentgen.samplers import FastHVRTSampler, GaussianSampler, LocalGaussianSampler
 
 BETAS = {"VAE": 1.0, "VAE beta 0.05": 0.05}
@@ -60,10 +59,3 @@ def generation(bench):
             }.items():
                 jobs += bench.sampler_jobs(f"{name} + {what}", sampler, **model)
     return jobs
-
-
-def posterior_of_training_images(bench, coded, n_samples, seed):
-    """Draw z ~ q(z | x) for images x of the fit, which is called reparameterization."""
-    rows = np.random.default_rng(seed).integers(len(bench.parts.X_fit), size=n_samples)
-    X = bench.parts.X_fit[rows]
-    return coded.autoencoder.sample_posterior(X, random_state=seed), bench.parts.y_fit[rows]

@@ -229,7 +229,9 @@ class Workbench:
 
     # Rows
 
-    def keys(self, setting, *, latent_dim=None, beta=None, epochs=None, sampler, seed, draw):
+    def keys(
+        self, setting, *, latent_dim=None, beta=None, epochs=None, sampler, seed, draw, judged=True
+    ):
         """Gather the columns that tell a row from others.
 
         Parameters
@@ -248,6 +250,8 @@ class Workbench:
             Of the models.
         draw : int
             Number of the draw.
+        judged : bool, default=True
+            Name the extractors that judge.
 
         Returns
         -------
@@ -266,7 +270,7 @@ class Workbench:
             "seed": seed,
             "draw": draw,
             "n_generated": self.n_samples,
-            **self.judge.describe(seed),
+            **(self.judge.describe(seed) if judged else {}),
         }
 
     def sampler_jobs(
