@@ -1,8 +1,8 @@
 """TSTR: what a classifier learns from generated images only, beside what it learns from real ones.
 
-The published table has 10 000 images of each kind and all 60 000 real ones. Every classifier makes as
-many optimizer steps here, whatever the number of images: those of `classifier_epochs` passes over
-all images of the fit, so that fewer images are repeated.
+The published table has 10 000 images of each kind and all 60 000 real ones. Every classifier makes
+as many optimizer steps here, whatever the number of images: those of `classifier_epochs` passes over
+all images of the fit. Fewer images are repeated.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause

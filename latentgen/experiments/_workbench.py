@@ -214,6 +214,13 @@ class Workbench:
             about["active_units"] = active_units(mean)
         return Coded(autoencoder, autoencoder.transform(X), autoencoder.transform(X_test), about)
 
+    @property
+    def mean_image_mse(self):
+        """Squared error per pixel of the mean image of the fit, of test images in [0, 1]."""
+        X_fit, X_test = self.parts.X_fit, self.parts.X_test
+        white = 255 if X_fit.dtype == np.uint8 else 1
+        return float(np.square((X_test - X_fit.mean(axis=0)) / white).mean())
+
     @cached_property
     def judge(self):
         """The judge of all images."""
