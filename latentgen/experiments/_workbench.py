@@ -77,8 +77,8 @@ class Workbench:
     data : {'mnist', 'cifar10', 'digits'}, default='mnist'
         Images.
     n_images : int, default=None
-        Images to fit. None takes all but those set apart, see `load_parts`. All training images
-        leave none to fit a judging classifier to; then `ImageNetFeatures` judge alone.
+        Images to fit. None takes all but those set apart. Of all training images, half of the test
+        images are the part of the judge, see `load_parts`.
     epochs : int, default=None
         Passes of every autoencoder over the images. None takes those of each setting.
     n_samples : int, default=None
@@ -231,7 +231,9 @@ class Workbench:
         X, y = self.parts.X_judge, self.parts.y_judge
         epochs = self.classifier_epochs
         classifier = ClassifierFeatures(max_epochs=epochs, device=self.device, random_state=seed)
-        name = f"{self.parts.name}-judge{len(X)}-{epochs}epochs-seed{seed}"
+        # Of as many images as are fitted to, the judge's are test images.
+        of = "judge" if self.parts.X_choose is not None else "judge-of-test"
+        name = f"{self.parts.name}-{of}{len(X)}-{epochs}epochs-seed{seed}"
         return fitted(classifier, self.cache, name, lambda one: one.fit(X, y))
 
     # Rows

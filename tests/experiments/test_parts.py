@@ -44,7 +44,15 @@ def test_parts_are_those_of_the_permutation_of_seed_0(mnist):
 def test_all_images_are_fitted_to_as_they_are_stored(mnist):
     parts = load_parts("mnist", n_fit=12_000)
     np.testing.assert_array_equal(parts.X_fit.ravel(), np.arange(12_000))
-    assert parts.X_judge is None and parts.X_choose is None
+    assert parts.X_choose is None
+
+
+def test_without_other_images_the_judge_gets_half_of_the_test_images(mnist):
+    parts = load_parts("mnist", n_fit=12_000)
+    assert len(parts.X_judge) == len(parts.X_test) == 20
+    both = np.concatenate([parts.X_judge, parts.X_test]).ravel()
+    assert sorted(both) == sorted(parts.X_test_file.ravel())
+    np.testing.assert_array_equal(parts.X_judge.ravel() % 10, parts.y_judge)
 
 
 @pytest.mark.parametrize("n_fit", [1, 2001])

@@ -162,10 +162,11 @@ def test_a_variational_autoencoder_says_what_its_codes_hold(bench):
     assert about["kl"] > 0 and 0 <= about["active_units"] <= 3
 
 
-def test_without_images_for_a_judge_public_features_are_needed(monkeypatch):
-    monkeypatch.setattr("latentgen.experiments._judge._public_features", lambda: None)
-    with pytest.raises(ValueError, match="all 1198 training images are fitted to"):
-        Workbench("digits", n_images=1198).judge  # noqa: B018
+def test_judges_of_other_parts_are_other_files(tmp_path):
+    sizes = {"classifier_epochs": 1, "cache": tmp_path, "imagenet": False}
+    few, every = (Workbench("digits", n_images=n, **sizes) for n in (50, 1198))
+    assert few.judge.describe(0) != every.judge.describe(0)
+    assert len(list(tmp_path.glob("*judge*"))) == 2
 
 
 # ------------------------------------------------------------------ resume
