@@ -48,7 +48,7 @@ def benchmark(args):
         imagenet=not args.classifier_only,
         quick=args.quick,
         # They take longer than all the rest of a quick run.
-        imagenet=not args.quick,
+        imagenet=not (args.classifier_only or args.quick),
         command=_command(args),
     )
     parts = bench.parts

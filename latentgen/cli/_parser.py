@@ -293,7 +293,9 @@ def _benchmark_arguments(parser):
         "--quick", action="store_true", help="sizes of a minute or two, one seed and one draw"
     )
     parser.add_argument(
-        "--classifier-only", action="store_true", help="do not judge in ImageNetFeatures too"
+        "--classifier-only",
+        action="store_true",
+        help="do not judge in ImageNetFeatures too (neither does --quick)",
     )
     parser.add_argument(
         "--settings", nargs="+", metavar="TEXT", help="only rows with one of these in their setting"
