@@ -45,7 +45,6 @@ def benchmark(args):
         device=args.device,
         data_home=args.data_home,
         cache=args.cache or results / "models",
-        imagenet=not args.classifier_only,
         quick=args.quick,
         # They take longer than all the rest of a quick run.
         imagenet=not (args.classifier_only or args.quick),
