@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from latentgen import experiments
-from latentgen.cli._console import print_aligned
+from latentgen.utils._text import align
 
 # Images drawn for each row of a sweep, as in the published ones.
 N_SWEPT = 2000
@@ -62,7 +62,7 @@ def benchmark(args):
     )
     rows = bench.run(name, plan(bench), results, settings=args.settings, progress=_print_progress)
     print()
-    print_aligned(_table(rows))
+    print(*align(_table(rows)), sep="\n")
     print(f"\nAll columns: '{results / name}.csv'.")
 
 

@@ -4,7 +4,8 @@
 
 import pytest
 
-from latentgen.experiments import _phases, conditional, ensemble, sweep
+from latentgen.cli import main
+from latentgen.experiments import Table, _phases, conditional, ensemble, sweep
 from latentgen.model_selection import sweeps
 
 
@@ -63,3 +64,17 @@ def test_a_diffusion_that_starts_near_the_end_keeps_the_draws_of_fast_hvrt(bench
     near = row_of(jobs, "diffusion from FastHVRT, time 0.3, 3 steps")
     far = row_of(jobs, "diffusion from noise")
     assert near["novelty"] < far["novelty"]
+
+
+def test_command_runs_a_sweep_and_prints_its_table(bench, cache, tmp_path, capsys):
+    sizes = ["--images", "100", "--epochs", "1", "--samples", "40", "--classifier-epochs", "1"]
+    sizes += ["--seeds", "3", "--draws", "1", "--classifier-only", "--cache", str(cache)]
+    command = ["benchmark", "sweep", "strategy", "--data", "digits", *sizes]
+    assert main([*command, "--results", str(tmp_path), "--settings", "epanechnikov"]) == 0
+    assert "strategy=epanechnikov" in capsys.readouterr().out
+    assert len(Table(tmp_path, "sweep_strategy").rows()) == 1
+
+
+def test_command_takes_a_name_for_sweeps_alone(capsys):
+    assert main(["benchmark", "generation", "beta"]) == 2
+    assert "only 'sweep' takes a NAME, got 'beta' after 'generation'" in capsys.readouterr().err
