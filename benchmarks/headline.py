@@ -4,7 +4,9 @@ Local Gaussians with cells of several sizes and noise of several widths, with an
 refinement, beside real images, a perfect sampler, and FastHVRT. With ``--part choose`` they are
 judged by the images that are there to choose by, the rows go to ``headline_choose.csv``, and one
 autoencoder draws once. With ``--part test`` what was chosen is judged by the test images, with
-three autoencoders and three draws each. Rows that are there are not made again.
+three autoencoders and three draws each. ``--part before`` does the same in the features of before
+there were parts, those of a classifier of all training images, the ones of the fit among them; its
+rows go to ``headline_before.csv``. Rows that are there are not made again.
 """
 
 # SPDX-License-Identifier: BSD-3-Clause
@@ -16,6 +18,7 @@ import tempfile
 from _record import RESULTS, print_rows
 
 from latentgen import ConditionalSampler, FastHVRTSampler, LocalGaussianSampler
+from latentgen.datasets import fetch_cifar10, fetch_mnist
 from latentgen.experiments import Workbench
 
 # Codes per cell, standard deviation of the noise in units of that of the cell, refinements.
@@ -54,12 +57,13 @@ def refined(bench, setting, sampler, refinements, model):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true", help="digits, nothing is kept")
-    parser.add_argument("--part", choices=["choose", "test"], default="test")
+    parser.add_argument("--part", choices=["choose", "test", "before"], default="test")
     parser.add_argument("--data", choices=["digits", "mnist", "cifar10"], default="mnist")
     parser.add_argument("--latent-dim", type=int, default=64)
     parser.add_argument("--data-home", help="folder with the files of the images")
     parser.add_argument("--cache", help="folder of fitted models")
     parser.add_argument("--results", default=RESULTS, help="folder of the results")
+    parser.add_argument("--seeds", type=int, nargs="+", help="of the models (0 1 2)")
     parser.add_argument("--settings", nargs="+", help="rows with one of these texts in their name")
     return parser.parse_args()
 
@@ -67,26 +71,30 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     smoke, choose = arguments.smoke, arguments.part == "choose"
-    few = {"seeds": [0], "n_draws": 1} if choose or smoke else {}
+    few = {"seeds": [0], "n_draws": 1} if choose or smoke else {"seeds": arguments.seeds}
     bench = Workbench(
         "digits" if smoke else arguments.data,
         data_home=arguments.data_home,
         cache=arguments.cache,
         quick=smoke,
-        imagenet=not (choose or smoke),
+        imagenet=arguments.part == "test" and not smoke,
         command=f"python benchmarks/headline.py {' '.join(sys.argv[1:])}",
         **few,
     )
     if choose:
         parts = bench.parts
         bench.parts = parts._replace(X_test=parts.X_choose, y_test=parts.y_choose)
+    elif arguments.part == "before":
+        load = {"mnist": fetch_mnist, "cifar10": fetch_cifar10}[arguments.data]
+        X, y = load(subset="train", data_home=arguments.data_home, return_X_y=True)
+        bench.parts = bench.parts._replace(X_judge=X, y_judge=y)
     latent_dim, dials = arguments.latent_dim, TRIED if choose else CHOSEN
     if smoke:
         latent_dim, dials = 8, dials[:1]
     jobs = make_jobs(bench, latent_dim, dials)
     with tempfile.TemporaryDirectory() as folder:
         rows = bench.run(
-            "headline_choose" if choose else "headline",
+            "headline" if arguments.part == "test" else f"headline_{arguments.part}",
             jobs,
             folder if smoke else arguments.results,
             settings=arguments.settings,
