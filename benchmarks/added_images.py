@@ -1,10 +1,11 @@
 """Do generated images help a classifier that has few real ones, more than ordinary augmentation?
 
 From 50, 100 or 500 images per class, an autoencoder and one sampler per class are fitted on these
-few images only. Then the same classifier is trained, with as many optimizer steps, on the real
-images, on augmented real ones, on generated ones, on both (half of each batch, on average), and on
-both augmented; it is judged on the test images. A seed decides everything: which images there are,
-autoencoder, sampler and classifier. Settings were fixed before the test images were looked at.
+few images only: as they are, or on 5 000 augmented ones made of them. Then the same classifier is
+trained, with as many optimizer steps, on the real images, on augmented real ones, on new ones,
+on both (half of each batch, on average), and on both augmented; it is judged on the test images. A
+seed decides everything: which images there are, autoencoder, sampler and classifier. Settings were
+fixed before the test images were looked at.
 
 One row for each classifier; rows that are there are not made again unless ``--anew`` is given. At
 the end, and with ``--summary`` only, differences from the augmented real images are printed, paired
@@ -33,6 +34,8 @@ FETCH = {"mnist": fetch_mnist, "cifar10-jpeg": fetch_cifar10}
 LATENT_DIM = {"mnist": 16, "cifar10-jpeg": 64, "digits": 8}
 # About 1000 steps of the autoencoder at each size.
 EPOCHS = {50: 40, 100: 30, 500: 20, 5: 1}
+N_AUGMENTED, EPOCHS_AUGMENTED = 5000, 20
+ON_AUGMENTED = ", on augmented"
 # 250 steps of 64.
 IMAGES_PER_EPOCH, N_GENERATED = 16_000, 10_000
 AUGMENT = {
@@ -84,7 +87,6 @@ def rows_of(data, fit, test, images_per_class, seed, there):
         "test_part": "test file",
         "latent_dim": LATENT_DIM[data],
         "beta": 0,
-        "epochs": EPOCHS[images_per_class],
     }
 
     def missing(sampler, trainings):
@@ -126,23 +128,32 @@ def rows_of(data, fit, test, images_per_class, seed, there):
             )
 
     yield from judge("", missing("", WITHOUT_SAMPLER), X, y)
-    wanted = {label: missing(label, WITH_SAMPLER) for label in samplers(seed)}
-    if not any(wanted.values()):
-        return
-    start = time.process_time()
-    autoencoder = ConvAutoencoder(
-        LATENT_DIM[data], max_epochs=EPOCHS[images_per_class], random_state=seed
-    ).fit(X)
-    about = {"fit_seconds": time.process_time() - start, "test_mse": -autoencoder.score(test[0])}
-    Z = autoencoder.transform(X)
-    y_new = np.resize(np.unique(y), N_GENERATED)
-    for label, trainings in wanted.items():
+    for ending in ("", ON_AUGMENTED):
+        wanted = {label: missing(label + ending, WITH_SAMPLER) for label in samplers(seed)}
+        if not any(wanted.values()):
+            continue
+        X_fit, y_fit, epochs = X, y, EPOCHS[images_per_class]
+        if ending:
+            again = np.resize(np.arange(len(X)), N_AUGMENTED if images_per_class > 5 else 100)
+            X_fit, y_fit = AUGMENT[data](X[again], random_state=seed), y[again]
+            epochs = min(epochs, EPOCHS_AUGMENTED)
         start = time.process_time()
-        sampler = ConditionalSampler(samplers(seed)[label]).fit(Z, y)
-        Z_new = sampler.sample(len(y_new), y=y_new, random_state=seed)
-        X_new = autoencoder.inverse_transform(Z_new)
-        about["sample_seconds"] = time.process_time() - start
-        yield from judge(label, trainings, X_new, y_new, **about)
+        autoencoder = ConvAutoencoder(LATENT_DIM[data], max_epochs=epochs, random_state=seed)
+        autoencoder.fit(X_fit)
+        about = {
+            "epochs": epochs,
+            "fit_seconds": time.process_time() - start,
+            "test_mse": -autoencoder.score(test[0]),
+        }
+        Z = autoencoder.transform(X_fit)
+        y_new = np.resize(np.unique(y), N_GENERATED)
+        for label, trainings in wanted.items():
+            start = time.process_time()
+            sampler = ConditionalSampler(samplers(seed)[label]).fit(Z, y_fit)
+            Z_new = sampler.sample(len(y_new), y=y_new, random_state=seed)
+            X_new = autoencoder.inverse_transform(Z_new)
+            about["sample_seconds"] = time.process_time() - start
+            yield from judge(label + ending, trainings, X_new, y_new, **about)
 
 
 def read_rows(folder):
