@@ -166,7 +166,8 @@ def run_demo(output, *, seed=0, n_jobs=None, grid=GRID, max_epochs=30, n_images=
     print(
         f"\n* {rule}. Novelty is the distance to the\n  training images, 1 for unseen real "
         "images and 0 for copies. TSTR is the accuracy on real images of a\n  classifier trained "
-        "on generated ones."
+        "on generated ones; coverage is the fraction of real images that have a generated\n  one "
+        "near by."
     )
 
     report = {

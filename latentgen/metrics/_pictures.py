@@ -141,7 +141,7 @@ def draw_distances(pictures):
         ax.set(xlim=(0, edges[-1]), ylim=(0, None), xlabel="distance / mean of unseen real images")
         ax.set_yticks([])
         ax.spines[["left", "right", "top"]].set_visible(False)
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
         file = io.StringIO()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
