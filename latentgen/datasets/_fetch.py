@@ -122,13 +122,13 @@ def load_digits_images(*, return_X_y=False):
     return Bunch(data=data, target=target, target_names=names, DESCR=digits.DESCR)
 
 
-def _resolve_data_home(data_home):
+def resolve_data_home(data_home):
     """Folder of the data: the argument, else $LATENTGEN_DATA, else ``~/latentgen_data``."""
     given = data_home or os.environ.get("LATENTGEN_DATA") or "~/latentgen_data"
     return Path(given).expanduser()
 
 
-def _find(name, home, folder):
+def find(name, home, folder):
     """Path of a data file in `home` or `home`/`folder`, or None."""
     return next((p for p in (home / folder / name, home / name) if p.is_file()), None)
 
@@ -254,10 +254,10 @@ def fetch_mnist(*, subset="train", data_home=None, download_if_missing=True, ret
     >>> X.shape  # doctest: +SKIP
     (60000, 1, 28, 28)
     """
-    home = _resolve_data_home(data_home)
+    home = resolve_data_home(data_home)
     arrays = []
     for (name, digest), n_dimensions in zip(_MNIST_FILES[subset].items(), (3, 1), strict=True):
-        path = _find(name, home, "mnist")
+        path = find(name, home, "mnist")
         if path is not None:
             content = _unpack(path.read_bytes(), path, digest)
         elif download_if_missing:
@@ -396,9 +396,9 @@ def fetch_cifar10(*, subset="train", data_home=None, return_X_y=False):
     >>> X.shape  # doctest: +SKIP
     (10000, 3, 32, 32)
     """
-    home = _resolve_data_home(data_home)
-    binary = _find(_CIFAR10_BINARY, home, "cifar10")
-    path = binary or _find(_CIFAR10_JPEG, home, "cifar10")
+    home = resolve_data_home(data_home)
+    binary = find(_CIFAR10_BINARY, home, "cifar10")
+    path = binary or find(_CIFAR10_JPEG, home, "cifar10")
     if path is None:
         raise OSError(
             f"Neither '{_CIFAR10_BINARY}' nor '{_CIFAR10_JPEG}' is in '{home}' or "

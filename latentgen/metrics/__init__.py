@@ -18,6 +18,7 @@ from latentgen.metrics._distances import frechet_distance, kernel_distance
 from latentgen.metrics._features import ClassifierFeatures
 from latentgen.metrics._frechet_infinity import frechet_distance_infinity
 from latentgen.metrics._imagenet import ImageNetFeatures
+from latentgen.metrics._inception import InceptionFeatures
 from latentgen.metrics._inception_score import inception_score
 from latentgen.metrics._latent import latent_ks_statistic, novelty
 from latentgen.metrics._manifold import precision_recall_density_coverage
@@ -38,6 +39,7 @@ __all__ = [
     "GenerationReport",
     "GenerationScorer",
     "ImageNetFeatures",
+    "InceptionFeatures",
     "KIDScorer",
     "TSTRScorer",
     "active_units",

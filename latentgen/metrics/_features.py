@@ -92,7 +92,7 @@ def default_extractor(X, image_shape=None):
         return PIXELS, f"{pixels_see_little} {install}"
     extractor = ImageNetFeatures(image_shape=image_shape)
     try:
-        extractor._shape_of(X)
+        extractor.shape_of(X)
     except ValueError as error:
         return PIXELS, f"{pixels_see_little} {error}"
     return extractor, None

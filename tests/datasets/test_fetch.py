@@ -178,10 +178,10 @@ def test_data_home_prefers_the_argument_then_the_environment(monkeypatch, tmp_pa
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("LATENTGEN_DATA", raising=False)
-    assert _fetch._resolve_data_home(None) == tmp_path / "latentgen_data"
+    assert _fetch.resolve_data_home(None) == tmp_path / "latentgen_data"
     monkeypatch.setenv("LATENTGEN_DATA", "~/elsewhere")
-    assert _fetch._resolve_data_home(None) == tmp_path / "elsewhere"
-    assert _fetch._resolve_data_home("given") == Path("given")
+    assert _fetch.resolve_data_home(None) == tmp_path / "elsewhere"
+    assert _fetch.resolve_data_home("given") == Path("given")
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_parameters_are_checked(fetch, keyword):
 
 @pytest.mark.parametrize("subset, n, first", [("train", 60_000, 5), ("test", 10_000, 7)])
 def test_real_mnist(subset, n, first):
-    home = _fetch._resolve_data_home(None)
-    if _fetch._find("train-images-idx3-ubyte.gz", home, "mnist") is None:
+    home = _fetch.resolve_data_home(None)
+    if _fetch.find("train-images-idx3-ubyte.gz", home, "mnist") is None:
         pytest.skip("no MNIST files at hand; set LATENTGEN_DATA to the folder that holds them")
     X, y = fetch_mnist(subset=subset, download_if_missing=False, return_X_y=True)
     assert X.shape == (n, 1, 28, 28) and X.dtype == np.uint8

