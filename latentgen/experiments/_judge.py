@@ -8,6 +8,7 @@ import numpy as np
 
 from latentgen.metrics import latent_ks_statistic
 from latentgen.metrics._features import describe_extractor
+from latentgen.metrics._imagenet import ImageNetFeatures, find_weights
 from latentgen.metrics._measures import MEASURES, Images, Judged, halves
 
 # Real and generated images whose nearest ones among all images of the fit are searched.
@@ -123,10 +124,5 @@ class Judge:
 
 
 def _public_features():
-    """`ImageNetFeatures`, or None where it is not installed."""
-    try:
-        from latentgen.metrics import ImageNetFeatures
-
-        return ImageNetFeatures()
-    except ImportError:
-        return None
+    """`ImageNetFeatures`, or None where their weights are not installed."""
+    return None if find_weights() is None else ImageNetFeatures()

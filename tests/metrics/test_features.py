@@ -4,6 +4,9 @@
 
 import copy
 import pickle
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -302,3 +305,34 @@ def test_extractors_that_cannot_be_used_are_rejected(all_digits):
         extract_features(3, X)
     with pytest.raises(ValueError, match=r"one row per image, got features of shape \(5,\)"):
         extract_features(lambda X: X.sum(axis=(1, 2, 3)), X)
+
+
+# ------------------------------------------------------------------ networks of other packages
+
+
+def test_network_of_the_user_guide_is_called_as_it_wants(monkeypatch):
+    guide = Path(__file__).parents[2] / "docs" / "user_guide" / "quality.md"
+    code = next(part for part in guide.read_text().split("```") if "import timm" in part)
+    seen = []
+
+    class Network(torch.nn.Module):
+        def forward(self, x):
+            seen.append((*x.shape, self.training))
+            return x.mean((2, 3)).repeat(1, 128)
+
+    stub = SimpleNamespace(create_model=lambda name, **options: Network())
+    monkeypatch.setitem(sys.modules, "timm", stub)
+    rng = np.random.default_rng(0)
+    names = {
+        "X_test": rng.random((65, 1, 8, 8), dtype=np.float32),
+        "X_new": rng.integers(0, 256, (70, 3, 8, 8), dtype=np.uint8),
+        "generation_report": lambda X, X_new, feature_extractor: [
+            extract_features(feature_extractor, images) for images in (X, X_new)
+        ],
+    }
+    exec(code.removeprefix("python"), names)
+    assert [Z.shape for Z in names["report"]] == [(65, 384), (70, 384)]
+    assert seen[:2] == [(64, 3, 224, 224, False), (1, 3, 224, 224, False)]
+    # ImageNet's mean of the first color, in its standard deviations.
+    x = np.full((1, 1, 8, 8), 0.5, dtype=np.float32)
+    assert names["dino_features"](x)[0, 0] == pytest.approx((0.5 - 0.485) / 0.229, abs=1e-3)

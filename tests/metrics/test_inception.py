@@ -61,8 +61,7 @@ def test_features_are_those_of_torch_fidelity(Z):
     assert Z.sum() == pytest.approx(15160.7754, rel=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(20, 28), (310, 299)])
-def test_outputs_are_those_of_torch_fidelity_where_it_is_installed(path, shape, monkeypatch):
+def test_outputs_are_those_of_torch_fidelity_where_it_is_installed(path, monkeypatch):
     spec = importlib.util.find_spec("torch_fidelity")
     if spec is None:
         pytest.skip("needs torch-fidelity")
@@ -73,7 +72,7 @@ def test_outputs_are_those_of_torch_fidelity_where_it_is_installed(path, shape, 
     module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     outputs = ["2048", "logits_unbiased"]
     published = module.FeatureExtractorInceptionV3("", outputs, str(path))
-    X = np.random.default_rng(0).integers(0, 256, (1, 3, *shape), dtype=np.uint8)
+    X = np.random.default_rng(0).integers(0, 256, (1, 3, 310, 20), dtype=np.uint8)
     features, logits = published(torch.from_numpy(X))
     extractor = InceptionFeatures(path, batch_size=1)
     assert_allclose(extractor.transform(X), features, atol=1e-4)
