@@ -413,7 +413,12 @@ class PixelModel:
             Z = density.sample(n_images, random_state=self.seed)
         else:
             Z = density.sample(n_images)[0]
-        return as_bytes(self.pca.inverse_transform(Z), self.data.image_shape)
+        return self.shuffled(self.pca.inverse_transform(Z))
+
+    def shuffled(self, X):
+        """In random order, for mixtures draw by component and SMOTE by class."""
+        order = np.random.default_rng(self.seed).permutation(len(X))
+        return as_bytes(X[order], self.data.image_shape)
 
     def smote(self, n_images):
         """As many new images of each class as an equal part of those wanted."""
@@ -426,7 +431,7 @@ class PixelModel:
         X, _ = SMOTE(sampling_strategy=wanted, random_state=self.seed).fit_resample(
             self.flat, self.data.y_fit
         )
-        return as_bytes(X[len(self.flat) :], self.data.image_shape)
+        return self.shuffled(X[len(self.flat) :])
 
     def reconstruct(self, X):
         if self.library != "scikit-learn":
