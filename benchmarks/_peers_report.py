@@ -54,7 +54,7 @@ def conclusions(rows):
         lines.append(
             f"- **{row['setting']}**: an image takes {1 / row['speed_ratio']:,.3g} times as long "
             f"as from our pipeline of 64 values. FID {row['fid_few']:.3g}, trained for "
-            f"{row['time_ratio']:.2g} times the seconds of our 5 epochs, which have "
+            f"{row['time_ratio']:.1f} times the seconds of our 5 epochs, which have "
             f"{unit['fid_few'].mean():.3g}."
         )
     return "\n".join(lines)
