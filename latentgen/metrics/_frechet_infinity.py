@@ -52,8 +52,9 @@ def frechet_distance_infinity(X_real, X_generated, *, random_state=0):
     sets are split at random into 1, 2 and 5 parts, in which the bias is 1, 2 and 5 times as large;
     a line through the mean distances is extrapolated to 0. The authors keep the real set as it is
     and so the bias that comes from it, and average over overlapping parts, from which no standard
-    error follows. In normal features with known distances, 10 samples per feature are enough for a
-    line; with 5 the value was up to a fifth too low where `frechet_distance` was 13 times too high.
+    error follows. The line is too straight where samples are few for each direction of large
+    variance: for 64 independent normal features at a distance of 16.6, `frechet_distance` was 110
+    at 10 samples per feature and 47 at 31, and this value 12.9 and 16.6, in means of 10 draws.
 
     References
     ----------
