@@ -109,10 +109,10 @@ def main():
     check_normals()
     check_size()
     X, X_test = (
-        datasets.fetch_mnist(subset=subset, data_home=args.data_home).reshape(-1, 784)
+        datasets.fetch_mnist(subset=subset, data_home=args.data_home, return_X_y=True)[0]
         for subset in ("train", "test")
     )
-    X, X_test = (part.astype(np.float32) / 255 for part in (X, X_test))
+    X, X_test = (part.reshape(-1, 784).astype(np.float32) / 255 for part in (X, X_test))
     # The first half of the test file is easier than the second one.
     X_test = X_test[np.random.default_rng(0).permutation(len(X_test))]
     check_infinity(X, X_test)

@@ -60,7 +60,7 @@ def precision_recall_density_coverage(X_real, X_generated, *, n_neighbors=5):
 
         .. math:: 1 - \\prod_{i=1}^{k} \\frac{n - i}{n + m - i}
 
-        for n real rows, m generated ones and k neighbors [2]_, lemma 2: 0.97 for n = m and k = 5.
+        for n real rows, m generated ones and k neighbors [2]_, section 3: 0.97 for n = m and k = 5.
 
     Raises
     ------
@@ -74,8 +74,8 @@ def precision_recall_density_coverage(X_real, X_generated, *, n_neighbors=5):
 
     Notes
     -----
-    Precision and recall are those of [1]_, equation 2, density and coverage of [2]_, equations 3
-    and 4; a row just at the radius is outside, as in the program of [2]_. The expected precision
+    Precision and recall are those of [1]_, equation 2, density and coverage of [2]_, section 3; a
+    row just at the radius is outside, as in the program of [2]_. The expected precision
     and recall of identical distributions have no general value; it is lower in more dimensions.
 
     The time is O((n + m)^2 d), in matrix products; the memory does not grow with the number of
