@@ -1,6 +1,6 @@
 """What the metrics give where the answer is known: unseen real images, and draws of one source.
 
-``python benchmarks/metric_checks.py`` prints the rows of "Metrics where the answer is known" in
+``python benchmarks/metric_checks.py`` prints what is in "Metrics where the answer is known" in
 docs/design.md. It takes some minutes on one core.
 """
 
@@ -25,7 +25,7 @@ from latentgen.metrics import (
 )
 
 N_FEATURES = 128
-N_QUERIES = 2000
+N_QUERIES = 500
 
 
 def random_features(X):
