@@ -87,11 +87,14 @@ def conditional(bench):
     for name, sampler in {"FastHVRT": _FAST_HVRT, "local Gaussian": LocalGaussianSampler()}.items():
         jobs += bench.sampler_jobs(f"one {name}", sampler, **of_model)
         jobs += labeled_jobs(bench, f"{name} per class", ConditionalSampler(sampler), **of_model)
-    for what, autoencoder in {"weights carried over": _trained_on, "new weights": _new}.items():
+    for what, autoencoder, epochs in [
+        ("weights carried over", _trained_on, of_model["epochs"] + _MORE_EPOCHS),
+        ("new weights", _new, _MORE_EPOCHS),
+    ]:
         jobs += labeled_jobs(
             *(bench, f"{what}, FastHVRT per class", ConditionalSampler(_FAST_HVRT)),
             autoencoder=autoencoder,
-            **of_model,
+            **(of_model | {"epochs": epochs}),
         )
     jobs += bench.sampler_jobs("diffusion from noise", _diffusion(1.0, 25), **of_model)
     for time, n_steps in _STARTS:
@@ -108,9 +111,10 @@ def _model_for(bench):
 
 def _trained_on(bench, of_model, seed):
     """The autoencoder of the phase before, after a few more epochs."""
+    before = of_model | {"epochs": of_model["epochs"] - _MORE_EPOCHS}
 
     def go_on():
-        autoencoder = deepcopy(bench.autoencoder(**of_model, seed=seed).autoencoder)
+        autoencoder = deepcopy(bench.autoencoder(**before, seed=seed).autoencoder)
         autoencoder.set_params(warm_start=True, max_epochs=_MORE_EPOCHS)
         return bench.encode(autoencoder.fit(bench.parts.X_fit))
 
@@ -119,15 +123,14 @@ def _trained_on(bench, of_model, seed):
 
 def _new(bench, of_model, seed):
     """An autoencoder after a few epochs from new weights."""
-    model = of_model | {"epochs": _MORE_EPOCHS}
 
     def begin():
         autoencoder = ConvAutoencoder(
-            model["latent_dim"], max_epochs=_MORE_EPOCHS, device=bench.device, random_state=seed
+            of_model["latent_dim"], max_epochs=_MORE_EPOCHS, device=bench.device, random_state=seed
         )
         return bench.encode(autoencoder.fit(bench.parts.X_fit))
 
-    return bench.keep("new", (str(model), seed), begin)
+    return bench.keep("new", (str(of_model), seed), begin)
 
 
 def _diffusion(start_time, n_steps):
