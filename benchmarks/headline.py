@@ -28,7 +28,7 @@ TRIED = [
     *((cells, bandwidth, 0) for cells in (60, 33, 25) for bandwidth in (0.8, 1.0)),
     *((cells, 1.0, refinements) for cells in (60, 33, 25) for refinements in (1, 2)),
     *((33, 1.0, refinements) for refinements in (3, 4)),
-    *((cells, 1.0, 1) for cells in (50, 45)),
+    (50, 1.0, 1),
 ]
 # What the part to choose by leaves in question.
 CHOSEN = [*((cells, 1.0, 1) for cells in (60, 50, 33)), *((33, 1.0, n) for n in (0, 2, 3))]

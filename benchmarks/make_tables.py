@@ -64,6 +64,8 @@ TABLES = {
     name: (name, ["data", "n_fit"], SETTING, MEASURES)
     for name in (
         "headline",
+        "headline_before",
+        "headline_half",
         "headline_choose",
         "generation",
         "tstr",
