@@ -96,8 +96,8 @@ def best_without_copying(results, *, most_near_copies=MOST_NEAR_COPIES):
     Notes
     -----
     Even independent draws from the density of the training codes lie near one of them now and then,
-    more often in few dimensions: the probability of a near-copy is ``1 - 0.5 ** (0.3 ** d)`` where
-    the density hardly changes between neighbors, 19 % for d = 1, 6 % for 2, 2 % for 3. Raise
+    more often in few dimensions: the probability of a near-copy is ``0.3 ** d`` where the density
+    hardly changes between neighbors, 30 % for d = 1, 9 % for 2, 3 % for 3. Raise
     `most_near_copies` for codes of one or two dimensions.
 
     Examples

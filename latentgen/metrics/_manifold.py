@@ -136,4 +136,6 @@ def squared_distances(X, Y):
         squares *= -2
         squares += norms
         squares += np.einsum("ij,ij->i", block, block)[:, None]
+        # Rounding makes the square of 0 negative, which is less than the radius 0 of equal rows.
+        np.maximum(squares, 0, out=squares)
         yield rows, squares

@@ -53,6 +53,14 @@ def test_copies_are_seen_in_dense_and_in_sparse_regions(copied):
     assert copied_fraction(np.concatenate([dense, sparse]), X).fraction == 1
 
 
+@pytest.mark.parametrize("near_copy, n_features", [(0.3, 1), (0.5, 1), (0.3, 2), (0.5, 3)])
+def test_identical_distributions_have_the_fraction_that_follows_from_volumes(near_copy, n_features):
+    X_train, X = np.random.default_rng(0).random((2, 4000, n_features))
+    found = copied_fraction(X_train, X, near_copy=near_copy)
+    # Cells at the border of the cube are cut.
+    assert abs(found.fraction - near_copy**n_features) < 0.025
+
+
 def test_new_rows_of_a_dense_region_are_not_copies():
     dense, sparse = codes(500) / 100, codes(500, seed=1) * 10 + 1000
     assert copied_fraction(np.concatenate([dense, sparse]), codes(200, seed=2) / 100).fraction == 0
@@ -130,6 +138,14 @@ def test_data_copying_agrees_with_scipy(n_cells, seed, scale):
     assert_allclose(found, statistic_by_scipy(X_train, X_test, X, n_cells, seed), rtol=1e-10)
 
 
+def test_data_copying_takes_rows_of_different_dtypes():
+    parts = [codes(200, seed) for seed in range(3)]
+    single = [X.astype(np.float32) for X in parts]
+    expected = data_copying_test(*parts, n_cells=2)
+    found = data_copying_test(parts[0], *single[1:], n_cells=2)
+    assert_allclose(found, expected, atol=1e-3)
+
+
 def test_the_score_of_one_cell_is_the_standard_normal_one_of_scipy():
     distances = np.random.default_rng(0).exponential(size=(2, 300)) * [[1], [0.8]]
     test = stats.mannwhitneyu(
@@ -173,6 +189,7 @@ def test_data_copying_takes_as_many_generated_rows_as_its_null_has():
             {},
             "No cell has 20 rows of",
         ),
+        (data_copying_test, (codes(9), codes(1), codes(30)), {}, "No cell has 20 rows of"),
         (data_copying_test, (codes(9), codes(9), codes(9)), {"n_cells": 0}, "n_cells == 0"),
         (data_copying_test, (codes(9), codes(9)[:, :2], codes(9)), {}, "'X_train' and 'X_test' mu"),
     ],

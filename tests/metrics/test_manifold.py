@@ -54,6 +54,12 @@ def test_copies_of_the_real_rows_are_perfect():
     assert precision_recall_density_coverage(X, X[::-1]) == (1, 1, 1, 1)
 
 
+def test_rounding_does_not_put_rows_into_balls_of_radius_zero():
+    # Each real row is there eight times, and the program of the paper finds nothing inside.
+    X = np.repeat(features(40, 50), 8, axis=0)
+    assert precision_recall_density_coverage(X, X[::-1]) == (0, 0, 0, 0)
+
+
 def test_a_missing_half_lowers_recall_and_coverage_only():
     X, Y = features(400), features(400, seed=1)
     X[:200, 0] += 20
