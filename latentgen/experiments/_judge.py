@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from latentgen.metrics import latent_ks_statistic
+from latentgen.metrics import inception_score, latent_ks_statistic
 from latentgen.metrics._features import describe_extractor
 from latentgen.metrics._imagenet import ImageNetFeatures, find_weights
 from latentgen.metrics._measures import MEASURES, Images, Judged, halves
@@ -72,8 +72,9 @@ class Judge:
         columns : dict
             ``n_real``, and what each measure of the table gives, under its key; ``_imagenet``
             stands at the end of what is measured in public features. ``latent_ks`` compares the
-            codes as they were drawn with those of the test images. Measures that compare with the
-            images of the fit compare 2 000 generated and 2 000 test images with all of them.
+            codes as they were drawn with those of the test images. ``inception_score`` is that of
+            the classifier that judges. Measures that compare with the images of the fit compare
+            2 000 generated and 2 000 test images with all of them.
         """
         judged = {"encoder": None if coded is None else coded.autoencoder, "random_state": seed}
         train = None if coded is None else self._train
@@ -120,6 +121,10 @@ class Judge:
                     for key, value in entries.items()
                     if value is not None
                 }
+        classifier = self.extractors(seed).get("")
+        if classifier is not None:
+            score, error = inception_score(classifier.predict_proba(new.X))
+            columns |= {"inception_score": score, "inception_score_std": error}
         return columns
 
 

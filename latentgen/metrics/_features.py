@@ -6,6 +6,7 @@ import hashlib
 from numbers import Integral
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -395,9 +396,25 @@ class ClassifierFeatures(
         y : ndarray of shape (n_samples,)
             The most probable label of each image.
         """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """Compute probabilities of the classes, also for `inception_score`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), (n_samples, H, W) or \
+                (n_samples, C, H, W)
+            Images like those seen during ``fit``, in any layout.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), dtype float32
+            In the order of ``classes_``.
+        """
         check_is_fitted(self)
-        scores = self._apply("forward", X, len(self.classes_))
-        return self.classes_[scores.argmax(axis=1)]
+        return softmax(self._apply("forward", X, len(self.classes_)), axis=1)
 
     def score(self, X, y):
         """Fraction of the images whose class is found.

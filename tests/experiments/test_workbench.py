@@ -62,6 +62,7 @@ def test_rows_hold_all_measures(rows):
     assert first["frechet_distance"] != second["frechet_distance"]
     assert {"frechet_distance_codes", "latent_ks", "novelty", "test_mse"} <= set(first)
     assert "frechet_distance_codes" in perfect
+    assert all(1 <= row["inception_score"] <= 10 for row in rows)
     # An autoencoder of one epoch is far from real images.
     assert floor["frechet_distance"] < first["frechet_distance"]
     assert perfect["frechet_distance_codes"] < perfect["frechet_distance"]

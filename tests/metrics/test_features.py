@@ -207,6 +207,13 @@ def test_labels_may_be_strings(all_digits):
     assert set(ClassifierFeatures(max_epochs=1).fit(X, y).predict(X)) <= {"high", "low"}
 
 
+def test_probabilities_are_those_of_the_classes(fitted, all_digits):
+    X = all_digits[0][:60]
+    probabilities = fitted.predict_proba(X)
+    assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert_array_equal(fitted.classes_[probabilities.argmax(axis=1)], fitted.predict(X))
+
+
 def test_failed_fit_leaves_the_old_classifier(all_digits):
     X, y = all_digits[0][:60], all_digits[1][:60]
     extractor = ClassifierFeatures(max_epochs=1).fit(X, y)
