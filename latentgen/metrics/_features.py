@@ -466,10 +466,8 @@ class ClassifierFeatures(
 
 def digest_images(X, numbers=b""):
     """First 16 hexadecimal digits of the SHA-256 of images and class numbers."""
-    X = X.reshape(len(X), -1)
     sha = hashlib.sha256()
-    step = max(1, _BLOCK_VALUES // X.shape[1])
-    for start in range(0, len(X), step):
-        sha.update(np.ascontiguousarray(X[start : start + step]))
+    for block in image_blocks(X):
+        sha.update(np.ascontiguousarray(block))
     sha.update(numbers)
     return sha.hexdigest()[:16]
