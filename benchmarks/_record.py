@@ -4,30 +4,39 @@
 
 import csv
 import os
-import platform
+import shlex
 import statistics
+import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
-import torch
+from latentgen.experiments import environment
+
+__all__ = [
+    "RESULTS",
+    "environment",
+    "median_times",
+    "print_rows",
+    "typed_command",
+    "update_rows",
+    "write_rows",
+]
 
 RESULTS = Path(__file__).parent / "results"
+# Options that name folders of this machine.
+_OF_FOLDERS = ("--data-home", "--cache", "--results")
 
 
-def environment():
-    """Versions and machine, without anything that names a host or a user."""
-    packages = ("latentgen", "torch", "scikit-learn", "hvrt", "numpy", "scipy", "skorch")
-    versions = " ".join(f"{name}={version(name)}" for name in packages)
-    machine = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} torch threads"
-    if torch.cuda.is_available():
-        machine += f", {torch.cuda.get_device_name()}"
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "versions": versions,
-        "machine": machine,
-    }
+def typed_command():
+    """What the user typed, without the folders of this machine."""
+    words = []
+    arguments = iter(sys.argv[1:])
+    for word in arguments:
+        if word in _OF_FOLDERS:
+            next(arguments, None)
+        elif not word.startswith(tuple(f"{option}=" for option in _OF_FOLDERS)):
+            words.append(word)
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def write_rows(name, rows, folder=RESULTS):
@@ -83,11 +92,3 @@ def median_times(functions, repeats, setup=None):
 
 def _rounded(value):
     return float(f"{value:.5g}") if isinstance(value, float) else value
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

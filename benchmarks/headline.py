@@ -16,7 +16,7 @@ images, as the perfect sampler is, for measures that depend on the number of ima
 import argparse
 import tempfile
 
-from _record import RESULTS, print_rows
+from _record import RESULTS, print_rows, typed_command
 
 from latentgen import ConditionalSampler, FastHVRTSampler, LocalGaussianSampler
 from latentgen.datasets import fetch_cifar10, fetch_mnist
@@ -82,8 +82,7 @@ def main():
         cache=arguments.cache,
         quick=smoke,
         imagenet=arguments.part == "test" and not smoke,
-        # Without the folders of this machine.
-        command=f"python benchmarks/headline.py --part {arguments.part}",
+        command=typed_command(),
         **few,
     )
     if choose:

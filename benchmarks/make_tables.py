@@ -78,7 +78,9 @@ TABLES = {
         "ensemble",
     )
 }
-TABLES["samplers"] = ("samplers", ["data", "n_fit"], SETTING, MEASURES, {}, "fid_codes")
+TABLES["samplers"] = (
+    *("samplers", ["data", "n_fit", "latent_dim"], SETTING, MEASURES, {}, "fid_codes"),
+)
 TABLES |= {
     "hvrt_dials": (
         "hvrt_dials",

@@ -18,6 +18,7 @@ sys.path.append(str(BENCHMARKS))
 
 import _conclusions  # noqa: E402
 import _findings  # noqa: E402
+import _record  # noqa: E402
 import _rows  # noqa: E402
 import make_tables  # noqa: E402
 
@@ -52,6 +53,20 @@ def test_every_measured_number_in_prose_has_a_mark(name, part):
     for made in (make_tables.TABLE, make_tables.NUMBER, NOT_PROSE):
         text = made.sub("", text)
     assert re.findall(r"\d+\.\d+|\d+ %", text) == []
+
+
+def test_no_row_names_a_folder_of_a_machine():
+    folder = re.compile(r"(?:^|[\s'\"=,])(?:/|~/|[A-Za-z]:\\)\w")
+    assert folder.search("--cache /models") and not folder.search("images/s, 3 / 4")
+    for path in sorted((BENCHMARKS / "results").glob("*.*")):
+        assert not folder.search(path.read_text(encoding="utf-8")), path.name
+
+
+def test_command_of_a_row_leaves_folders_out(monkeypatch):
+    typed = ["/a/headline.py", "--cache", "/b", "--settings", "leaf 5", "--results=/c", "--smoke"]
+    monkeypatch.setattr(sys, "argv", typed)
+    command = "python benchmarks/headline.py --settings 'leaf 5' --smoke"
+    assert _record.typed_command() == command
 
 
 def test_number_is_the_mean_over_seeds_of_means_over_draws(results):
@@ -102,6 +117,41 @@ def test_verdict_follows_the_interval_of_the_paired_difference(results, better, 
     assert _findings.leaf_at_64()[1] == word
 
 
+@pytest.mark.parametrize(
+    ("normal", "words"),
+    [(20.0, "is not needed"), (5.0, "lowers FID"), (8.0, "no difference")],
+)
+def test_conclusion_about_a_kl_term_follows_from_the_rows(results, normal, words):
+    model = {"data": "mnist", "latent_dim": 64, "seed": 0, "n_fit": 9}
+    names = {"AE + epanechnikov, leaf 5": 8.0, "VAE + epanechnikov, leaf 5": 99.0}
+    names["VAE + N(0, I)"] = normal
+    rows = [model | {"setting": name, "fid": fid} for name, fid in names.items()]
+    write(results, "generation", rows)
+    assert words in _conclusions.variational() and "have 8, 1 seed" in _conclusions.variational()
+
+
+@pytest.mark.parametrize(
+    ("generated", "word"),
+    [
+        ([0.98], "not resolvable"),
+        ([0.98, 0.9812, 0.979], "confirmed"),
+        ([0.97, 0.9712, 0.969], "refuted"),
+        ([0.97, 0.99, 0.98], "not resolvable"),
+    ],
+)
+def test_nearly_as_well_takes_an_interval(results, generated, word):
+    rows = [
+        {"setting": setting, "seed": seed, "tstr": value, "n_generated": 10_000, "data": "mnist"}
+        for setting, values in {
+            "real": [0.981, 0.982, 0.980],
+            "FastHVRT per class": generated,
+        }.items()
+        for seed, value in enumerate(values)
+    ]
+    write(results, "tstr", rows)
+    assert _findings.tstr_gap()[1] == word
+
+
 @pytest.mark.parametrize(("value", "claim"), [(1.0, True), (1.5, None), (4.0, False)])
 def test_single_seed_needs_a_clear_ratio(value, claim):
     one, other = (pd.DataFrame({"seed": [0], "fid": [fid]}) for fid in (value, 2.0))
@@ -120,6 +170,21 @@ def test_conclusion_passes_over_samplers_whose_images_are_not_new(results):
     ]
     write(results, "samplers", [r | {"data": "mnist", "latent_dim": 64, "seed": 0} for r in rows])
     assert "`a good one` is nearest to decoded unseen codes" in _conclusions.conclusions()
+
+
+def test_references_have_targets():
+    pages = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.md")}
+    rst = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").rglob("*.rst")]
+    source = [path.read_text(encoding="utf-8") for path in (ROOT / "latentgen").rglob("*.py")]
+    targets = set(re.findall(r"^\(([\w-]+)\)=$", "\n".join(pages.values()), re.MULTILINE))
+    targets |= set(re.findall(r"^\.\. _([\w-]+):$", "\n".join(rst), re.MULTILINE))
+    named = {(name, path.name) for path, text in pages.items()
+             for name in re.findall(r"{ref}`(?:[^`<]*<)?([\w-]+)>?`", text)}  # fmt: skip
+    named |= {(name, "docstring") for text in (*source, *rst)
+              for name in re.findall(r":ref:`(?:[^`<]*<)?([\w-]+)>?`", text)}  # fmt: skip
+    assert len(named) > 20
+    # Of the tables of contents that Sphinx makes itself.
+    assert {one for one in named if one[0] not in targets | {"genindex", "search"}} == set()
 
 
 def test_calls_of_the_page_are_valid():

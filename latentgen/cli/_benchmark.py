@@ -73,6 +73,8 @@ def _command(args):
         value = getattr(args, name)
         if value is not None:
             words.append(f"--{name.replace('_', '-')} {value}")
+    # Without --seeds they begin there.
+    words += [f"--seed {args.seed}"] * (args.seed != 0 and not args.seeds)
     words += ["--quick"] * args.quick + ["--classifier-only"] * args.classifier_only
     for name in ("seeds", "settings"):
         values = getattr(args, name)
@@ -104,7 +106,8 @@ def _duration(seconds):
 
 def _name(row):
     dim = "" if row.get("latent_dim") is None else f", {row['latent_dim']}d"
-    return f"{row['setting']}{dim}, n = {row['n_generated']}"
+    beta = f", beta {row['beta']:g}" if row.get("beta") and "beta" not in row["setting"] else ""
+    return f"{row['setting']}{dim}{beta}, n = {row['n_generated']}"
 
 
 def _table(rows):

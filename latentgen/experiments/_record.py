@@ -58,6 +58,11 @@ class Table:
     experiment : str
         Name of the files.
 
+    Raises
+    ------
+    ValueError
+        If there is a CSV file without its JSON file.
+
     Examples
     --------
     >>> import tempfile
@@ -75,6 +80,11 @@ class Table:
         if self.json.exists():
             # A process that was killed between the two files left the CSV file without a row.
             self._write_csv(self.rows())
+        elif self.csv.exists():
+            raise ValueError(
+                f"expected '{self.json}' beside '{self.csv}', whose rows would be lost. Copy it "
+                "there, or name another folder."
+            )
 
     def rows(self):
         """Read all rows.

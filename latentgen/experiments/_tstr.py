@@ -47,7 +47,7 @@ def tstr(bench):
     >>> [job.keys["n_generated"] for job in tstr(bench)][:2]
     [100, 599]
     """
-    n, n_all = bench.n_samples, len(bench.parts.X_fit)
+    n, n_all = bench.n_labeled, len(bench.parts.X_fit)
     sizes = [n, *(multiple * n_all for multiple in _MULTIPLES)]
     prior = ConditionalSampler(GaussianSampler(covariance="identity"))
     diagonal = ConditionalSampler(GaussianSampler(covariance="diag"))

@@ -82,7 +82,8 @@ class Workbench:
     epochs : int, default=None
         Passes of every autoencoder over the images. None takes those of each setting.
     n_samples : int, default=None
-        Number of images to draw; None draws as many as are judged against.
+        Number of images to draw; None draws as many as are judged against, and for TSTR as many as
+        there are test images.
     classifier_epochs : int, default=None
         Passes of classifiers over their images: of those that judge, and of TSTR. None stands
         for 8.
@@ -109,6 +110,8 @@ class Workbench:
     ----------
     parts : Parts
         Images and labels, see `load_parts`.
+    n_samples, n_labeled : int
+        Number of images to draw for distances, and for TSTR.
 
     Examples
     --------
@@ -143,8 +146,10 @@ class Workbench:
         sizes = _QUICK.get(data, {}) if quick else {}
         self.parts = load_parts(data, n_fit=n_images or sizes.get("n_images"), data_home=data_home)
         self.epochs = epochs or sizes.get("epochs")
-        most = len(self.parts.X_test)
-        self.n_samples = n_samples or min(sizes.get("n_samples", most), most)
+        most, quick = len(self.parts.X_test), sizes.get("n_samples")
+        self.n_samples = n_samples or min(quick or most, most)
+        # Half of the test images judge where all training images are fitted to.
+        self.n_labeled = n_samples or quick or len(self.parts.X_test_file)
         self.classifier_epochs = classifier_epochs or sizes.get("classifier_epochs", 8)
         self.seeds = tuple(seeds) if seeds else ((0,) if quick else (0, 1, 2))
         self.n_draws = n_draws or (1 if quick else 3)

@@ -70,6 +70,12 @@ def test_tstr_passes_as_many_images_whatever_their_number(mnist_sizes, monkeypat
     assert (row["tstr"], row["optimizer_steps"]) == (0.5, 7)
 
 
+def test_tstr_has_as_many_images_as_there_are_test_images():
+    bench = Workbench("digits", n_images=1198, seeds=[0], n_draws=1, classifier_epochs=1)
+    assert (bench.n_samples, len(bench.parts.X_test_file)) == (300, 599)
+    assert planned(tstr(bench), "setting", "n_generated")[1] == ("real", 599)
+
+
 def test_images_of_posteriors_have_the_labels_of_what_they_are_drawn_for(bench):
     coded = bench.autoencoder(3, beta=1.0, seed=3)
     Z, y = tstr_module.posterior_of_training_images(bench, coded, 250, 0)
@@ -112,6 +118,14 @@ def test_command_runs_and_goes_on(arguments, tmp_path, capsys):
     assert json.loads(table.read_text()) == rows
     assert second.err.count("(was there)") == len(rows)
     assert second.out == first.out
+
+
+def test_row_says_which_seed_was_typed(tmp_path):
+    command = ["benchmark", "generation", "--quick", "--seed", "4", "--settings", "real images"]
+    sizes = ["--images", "60", "--samples", "40", "--classifier-epochs", "1"]
+    assert main([*command, *sizes, "--results", str(tmp_path)]) == 0
+    [row] = json.loads((tmp_path / "generation.json").read_text())
+    assert row["seed"] == 4 and " --seed 4 " in row["command"]
 
 
 @pytest.mark.parametrize(

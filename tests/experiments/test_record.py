@@ -53,6 +53,14 @@ def test_csv_is_made_again_after_a_kill_between_the_files(tmp_path):
     assert Table(tmp_path, "t").csv.read_text().split() == ["a", "1", "2"]
 
 
+def test_a_csv_file_alone_is_not_written_over(tmp_path):
+    Table(tmp_path, "t").add({"a": 1})
+    (tmp_path / "t.json").unlink()
+    with pytest.raises(ValueError, match=r"t\.json' beside .*t\.csv', whose rows would be lost"):
+        Table(tmp_path, "t")
+    assert (tmp_path / "t.csv").read_text().split() == ["a", "1"]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "t.json").write_text("[{")
     with pytest.raises(ValueError, match=r"t\.json' is not a file of rows: .* Delete it"):
