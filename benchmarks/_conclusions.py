@@ -67,21 +67,34 @@ def which_on_photographs():
     samplers = _samplers(rows)
     if len(samplers) < 3:
         raise NotRun(f"{len(samplers)} of the samplers")
-    by_codes, by_images = _ranked(samplers, "fid_codes")[0], _ranked(samplers, "fid")[0]
-    near, far = (mean(samplers[name], "fid").value for name in (by_images, by_codes))
-    reads = "the same one"
-    if by_codes != by_images:
-        reads = (
-            f"`{by_images}` is nearest, with FID {near:.1f} where the other has {far:.1f}, which "
-            "counts errors of the decoder too"
-        )
-    perfect = mean(select(rows, setting="perfect sampler"), "fid_codes").value
+    new = _new(samplers)
+    best, *level = _level(new, "fid_codes")
+    level = f"; not resolved from it: {', '.join(level)}" if level else ""
+    perfect = select(rows, setting="perfect sampler")
     return (
-        "**Photographs** (CIFAR-10, stored as JPEG, 128 values): "
-        f"`{by_codes}` is nearest to decoded unseen codes, with FID of codes "
-        f"{mean(samplers[by_codes], 'fid_codes').value:.2f} where half as many have {perfect:.2f}, "
-        f"{_seeds(samplers[by_codes])}; against real images: {reads}."
+        "**Photographs** (CIFAR-10, stored as JPEG, 128 values): of those whose images are new, "
+        f"`{best}` is nearest to decoded unseen codes, with {_distances(new[best])}, where half as "
+        f"many unseen codes have {mean(perfect, 'fid_codes').value:.2f}, {_seeds(new[best])}"
+        f"{level}. The decoder weighs more: unseen codes have FID "
+        f"{mean(perfect, 'fid').value:.1f} against real images.{_nearer_copiers(samplers, new)}"
     )
+
+
+def _distances(rows):
+    """Both distances and the novelty of one sampler."""
+    fid_codes, fid, novelty = (
+        mean(rows, column).value for column in ("fid_codes", "fid", "novelty")
+    )
+    return f"FID of codes {fid_codes:.2f}, FID {fid:.1f} and novelty {novelty:.2f}"
+
+
+def _nearer_copiers(samplers, new):
+    """What is nearest of all, if its images are not new."""
+    nearest = _ranked(samplers, "fid_codes")[0]
+    if nearest in new:
+        return ""
+    its = _distances(samplers[nearest])
+    return f" `{nearest}` is nearer by staying near the training images: {its}."
 
 
 def usefulness():
