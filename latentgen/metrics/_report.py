@@ -43,12 +43,13 @@ from latentgen.metrics._pictures import (
     choose_shown,
     find_shape,
 )
+from latentgen.metrics._utility import check_common_labels
 from latentgen.utils._files import atomic_path
 from latentgen.utils._images import as_images
 from latentgen.utils._neighbors import NeighborIndex
 from latentgen.utils._warnings import warn_user
 
-# Images in a half, which precision needs.
+# Images in a set or a half of one, which precision needs.
 _FEWEST = 6
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch")
 
@@ -239,7 +240,8 @@ def generation_report(
     Raises
     ------
     ValueError
-        If images and labels do not fit together, or if all test images are training images.
+        If images and labels do not fit together, if there are fewer than 6 test or generated
+        images, or if all test images are training images.
     NotFittedError
         If `feature_extractor` or `encoder` is not fitted.
 
@@ -247,7 +249,8 @@ def generation_report(
     -----
     UserWarning
         If test images are training images, if a floor is measured on fewer images than were
-        generated, or if a class has no generated or no test images.
+        generated, or on none because there are fewer than 6, or if a class has no generated or no
+        test images.
 
     See Also
     --------
@@ -272,6 +275,16 @@ def generation_report(
     )
     check_consistent_length(X_test, y_test)
     check_consistent_length(X_generated, y_generated)
+    for name, X in {"X_test": X_test, "X_generated": X_generated}.items():
+        if len(X) < _FEWEST:
+            raise ValueError(
+                f"Expected at least {_FEWEST} images in '{name}', got {len(X)}. Pass more; numbers "
+                "of a few hundred are rough, and those of thousands compare."
+            )
+    if y_test is not None:
+        for name, y in {"y_generated": y_generated, "y_train": y_train}.items():
+            if y is not None:
+                check_common_labels(y_test, y, ("y_test", name))
 
     judging = {"encoder": encoder, "classifier": classifier, "random_state": random_state}
     real, generated = Images(X_test, y_test), Images(X_generated, y_generated, drawn=True)
@@ -292,10 +305,18 @@ def generation_report(
         n_train = len(X_train)
         floor = draw_like(train, generated, random_state)
         n_floor = len(floor)
-        drawn = f"floor from {n_floor} of {n_train} training images"
-        if have_classes_of(train, generated):
-            drawn += " of the same classes"
-        if n_floor < len(X_generated):
+        if n_floor < _FEWEST:
+            warn_user(
+                f"There is no floor: {n_floor} training images of the classes of the generated "
+                f"ones, in their frequencies, are less than {_FEWEST}. Pass more training images "
+                "of rare classes, or leave out 'y_train'."
+            )
+            floor = n_floor = None
+        else:
+            drawn = f"floor from {n_floor} of {n_train} training images"
+            if have_classes_of(train, generated):
+                drawn += " of the same classes"
+        if floor is not None and n_floor < len(X_generated):
             warn_user(
                 f"The floor is measured on {n_floor} training images, but {len(X_generated)} were "
                 "generated. Distances are larger with fewer images, so judge as many generated "

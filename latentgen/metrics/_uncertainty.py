@@ -138,8 +138,8 @@ def bootstrap_interval(*samples, statistic=None, confidence=0.95, n_resamples=99
     Raises
     ------
     ValueError
-        If all values are equal, from which no interval can be made, or if `statistic` is a distance
-        of feature distributions.
+        If all values are equal, from which no interval can be made, if a value is not finite, if a
+        sample is empty, or if `statistic` is a distance of feature distributions.
 
     See Also
     --------
@@ -181,6 +181,15 @@ def bootstrap_interval(*samples, statistic=None, confidence=0.95, n_resamples=99
         )
     statistic = np.mean if statistic is None else statistic
     samples = [np.asarray(sample, dtype=float) for sample in samples]
+    for sample in samples:
+        if sample.ndim != 1 or not len(sample) or not np.isfinite(sample).all():
+            raise ValueError(
+                "Expected samples of one finite value for each image, at least one, got one of "
+                f"shape {sample.shape} with {np.sum(~np.isfinite(sample))} that are not finite. "
+                "Leave these out of the sample, and say so."
+            )
+    if not samples:
+        raise ValueError("Expected at least one sample, got none. Pass an array of values.")
     value = float(statistic(*samples))
     if all(np.all(sample == sample[0]) for sample in samples):
         raise ValueError(

@@ -100,6 +100,7 @@ def tstr_score(
     """
     X_test, y_test = _check_labeled(X_test, y_test, "test")
     X_generated, y_generated = _check_labeled(X_generated, y_generated, "generated")
+    check_common_labels(y_test, y_generated, ("y_test", "y_generated"))
     predicted = fit_and_predict(
         *(X_generated, y_generated, X_test),
         names=("X_generated", "X_test"),
@@ -179,6 +180,7 @@ def trts_score(
     """
     X_real, y_real = _check_labeled(X_real, y_real, "real")
     X_generated, y_generated = _check_labeled(X_generated, y_generated, "generated")
+    check_common_labels(y_real, y_generated, ("y_real", "y_generated"))
     predicted = fit_and_predict(
         *(X_real, y_real, X_generated),
         names=("X_real", "X_generated"),
@@ -241,6 +243,7 @@ def trtr_score(
     """
     X_test, y_test = _check_labeled(X_test, y_test, "test")
     X_real, y_real = _check_labeled(X_real, y_real, "real")
+    check_common_labels(y_test, y_real, ("y_test", "y_real"))
     predicted = fit_and_predict(
         *(X_real, y_real, X_test),
         names=("X_real", "X_test"),
@@ -351,6 +354,8 @@ def utility_of_added_images(
     X_real, y_real = _check_labeled(X_real, y_real, "real")
     X_generated, y_generated = _check_labeled(X_generated, y_generated, "generated")
     X_generated = in_form_of(X_generated, X_real)
+    check_common_labels(y_test, y_real, ("y_test", "y_real"))
+    check_common_labels(y_test, y_generated, ("y_test", "y_generated"))
     if classifier is None:
         classifier = ClassifierFeatures(max_epochs=1, random_state=None)
     seed = draw_seed(check_random_state(random_state))
@@ -437,3 +442,13 @@ def _check_labeled(X, y, what):
     X, y = as_images(X, f"X_{what}"), column_or_1d(y)
     check_consistent_length(X, y)
     return X, y
+
+
+def check_common_labels(y, y_others, names):
+    """Raise where no label is in both, for which a text and a number are different."""
+    labels, others = (np.unique(part).tolist() for part in (y, y_others))
+    if set(labels).isdisjoint(others):
+        raise ValueError(
+            f"Expected labels of the same classes in '{names[0]}' and '{names[1]}', got for "
+            f"example {labels[0]!r} and {others[0]!r}. Pass both as numbers, or both as text."
+        )

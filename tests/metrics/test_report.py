@@ -204,6 +204,33 @@ def test_report_warns_of_a_floor_from_fewer_images_than_were_generated(n_generat
     assert len(said) == (n_generated == 51) and report["n_floor"] == 50
 
 
+@pytest.mark.filterwarnings("ignore:There are no generated images of the classes")
+def test_report_without_enough_training_images_of_a_rare_class_has_no_floor(digits):
+    X, y = digits
+    rare = np.concatenate([np.flatnonzero(y[:100] != 3), np.flatnonzero(y[:100] == 3)[:1]])
+    labels = {"y_test": y[150:], "y_generated": np.full(50, 3), "y_train": y[rare]}
+    with pytest.warns(UserWarning, match="There is no floor: 1 training images of the classes"):
+        report = generation_report(X[150:], 1 - X[:50], X_train=X[rare], classifier=CHEAP, **labels)
+    assert report["n_floor"] is None and report["frechet_distance_floor"] is None
+    assert report["novelty"] > 0 and report["reference"].endswith("no floor")
+
+
+@pytest.mark.parametrize("n_test, n_generated, name", [(5, 50, "X_test"), (50, 5, "X_generated")])
+def test_report_refuses_few_images(n_test, n_generated, name, digits):
+    X = digits[0]
+    with pytest.raises(ValueError, match=f"Expected at least 6 images in '{name}', got 5"):
+        generation_report(X[:n_test], X[100 : 100 + n_generated])
+
+
+@pytest.mark.parametrize("name", ["y_generated", "y_train"])
+def test_report_refuses_labels_of_other_classes(name, digits):
+    X, y = digits
+    labels = {"y_test": y[:50], "y_generated": y[50:100], "y_train": y[100:]}
+    labels[name] = labels[name].astype(str)
+    with pytest.raises(ValueError, match=f"same classes in 'y_test' and '{name}'"):
+        generation_report(X[:50], X[50:100], X_train=X[100:], **labels)
+
+
 def test_report_warns_of_test_images_that_are_training_images(digits):
     X = digits[0]
     as_bytes = np.rint(X * 255).astype(np.uint8)

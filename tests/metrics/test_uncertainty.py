@@ -104,6 +104,20 @@ def test_resamples_double_the_bias_of_the_frechet_distance():
     assert resampled == pytest.approx(2 * frechet_distance(X, Y), rel=0.15)
 
 
+@pytest.mark.parametrize(
+    "samples, message",
+    [
+        ([], "at least one sample, got none"),
+        ([[]], r"shape \(0,\) with 0"),
+        ([[1, 2], [1, np.nan]], r"shape \(2,\) with 1 that are not finite"),
+        ([np.eye(2)], r"shape \(2, 2\)"),
+    ],
+)
+def test_what_is_not_one_value_for_each_image_is_refused(samples, message):
+    with pytest.raises(ValueError, match=message):
+        bootstrap_interval(*samples)
+
+
 def test_equal_values_have_no_interval():
     with pytest.raises(ValueError, match="all resamples have the same value"):
         bootstrap_interval(np.ones(10))

@@ -92,6 +92,13 @@ def test_what_does_not_fit_together_is_refused(score, change, message, parts):
         score(*arguments, classifier=CHEAP)
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_labels_of_other_classes_are_refused(score, parts):
+    X, y, *others = parts
+    with pytest.raises(ValueError, match=r"labels of the same classes in 'y_\w+' and 'y_"):
+        score(X, y.astype(str), *others, classifier=CHEAP)
+
+
 # utility_of_added_images
 
 
@@ -149,6 +156,14 @@ def test_default_network_follows_the_seed(digits):
     results = [utility_of_added_images(*parts, **options, random_state=seed) for seed in (0, 0, 1)]
     first, again, other = (result["real_augmented"] for result in results)
     assert first == again != other
+
+
+@pytest.mark.parametrize("changed", [3, 5])
+def test_added_images_of_other_classes_are_refused(changed, parts):
+    arguments = [*parts[:2], *parts, *parts[2:]][:6]
+    arguments[changed] = arguments[changed].astype(str)
+    with pytest.raises(ValueError, match="labels of the same classes in 'y_test' and 'y_"):
+        utility_of_added_images(*arguments)
 
 
 def test_unknown_training_is_refused(parts):
