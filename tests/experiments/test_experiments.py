@@ -7,6 +7,7 @@ import json
 import pytest
 
 from latentgen.cli import main
+from latentgen.cli._benchmark import _table
 from latentgen.experiments import Workbench, generation, load_parts, tstr
 from latentgen.experiments import _tstr as tstr_module
 
@@ -118,6 +119,14 @@ def test_command_runs_and_goes_on(arguments, tmp_path, capsys):
     assert json.loads(table.read_text()) == rows
     assert second.err.count("(was there)") == len(rows)
     assert second.out == first.out
+
+
+def test_table_does_not_mix_autoencoders():
+    row = {"setting": "perfect sampler", "latent_dim": 16, "n_generated": 9, "frechet_distance": 1}
+    rows = [row | {"beta": 0.0}, row | {"beta": 1.0, "frechet_distance": 3}]
+    assert [line[0] for line in _table(rows)[1:]] == [
+        *("perfect sampler, 16d, n = 9", "perfect sampler, 16d, beta 1, n = 9")
+    ]
 
 
 def test_row_says_which_seed_was_typed(tmp_path):

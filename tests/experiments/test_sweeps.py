@@ -5,7 +5,7 @@
 import pytest
 
 from latentgen.cli import main
-from latentgen.experiments import Table, _phases, conditional, ensemble, sweep
+from latentgen.experiments import Table, Workbench, _phases, conditional, ensemble, sweep
 from latentgen.model_selection import sweeps
 
 
@@ -32,6 +32,11 @@ def test_betas_are_read_in_both_units(bench):
     # Images of 8 x 8 pixels.
     expected = {*sweeps["beta"]["autoencoder__beta"], *(64 * b for b in (0.01, 0.025, 0.05, 0.2))}
     assert {one["beta"] for one in keys} == expected
+
+
+def test_quick_sweep_of_beta_has_one_size_of_the_code():
+    bench = Workbench("digits", quick=True, n_images=60, classifier_epochs=1)
+    assert {job.keys["latent_dim"] for job in sweep(bench, "beta")} == {16}
 
 
 def test_rows_of_a_sweep_have_tstr_and_what_the_code_says(bench):
