@@ -143,7 +143,8 @@ def novelty(X_train, X_test, X_generated, *, test_rows=None, near_copy=NEAR_COPY
     where they are close together.
 
     The search is exact and scikit-learn's. With more than 8 columns it takes
-    O((n_test + n_generated) n_train n_features) time, in matrix products, and some megabytes.
+    O((n_test + n_generated) n_train n_features) time, in matrix products, and the
+    memory of one more copy of all rows in float64.
 
     Examples
     --------

@@ -178,12 +178,8 @@ def few(good=0.01, most=0.05):
 
     def rule(numbers):
         value = numbers[""]
-        unseen = numbers.get("perfect") or 0
-        word = GOOD if value <= max(good, unseen) else ACCEPTABLE if value <= most else COPY
-        limits = f"good up to {good:.0%}, a copier above {most:.0%}"
-        if unseen > good:
-            limits += f"; unseen real images have {unseen:.1%}"
-        return Verdict(word, limits)
+        word = GOOD if value <= good else ACCEPTABLE if value <= most else COPY
+        return Verdict(word, f"good up to {good:.0%}, a copier above {most:.0%}")
 
     return rule
 

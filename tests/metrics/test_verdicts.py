@@ -58,7 +58,6 @@ from latentgen.metrics._verdicts import (
         (near_one, {"": 2.0}, POOR),
         (few(), {"": 0.01}, GOOD),
         (few(), {"": 0.04}, ACCEPTABLE),
-        (few(), {"": 0.04, "perfect": 0.05}, GOOD),
         (few(), {"": 0.06}, COPY),
         (by_direction(True), {"": 0.9, "floor": 0.91}, GOOD),
         (by_direction(False), {"": 6.0, "floor": 1.0}, POOR),
