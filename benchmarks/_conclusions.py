@@ -171,7 +171,7 @@ def speed():
     return (
         f"**Speed.** On a processor an image of a small DDPM takes {ratio:.3g} times as long as "
         f"ours ({ddpm['sampler'].iloc[0]}), whatever its quality; after "
-        f"{mean(ddpm, 'time_ratio').value:.2g} times the seconds of training of our 5 epochs, when "
+        f"{mean(ddpm, 'time_ratio').value:.1f} times the seconds of training of our 5 epochs, when "
         f"it has hardly begun to learn, it has FID {mean(ddpm, 'fid_few').value:.3g} and ours "
         f"{mean(ours, 'fid_few').value:.3g}."
     )
