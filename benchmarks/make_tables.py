@@ -63,7 +63,6 @@ SETTING = ["setting", "latent_dim", "beta", "epochs", "n_generated"]
 TABLES = {
     name: (name, ["data", "n_fit"], SETTING, MEASURES)
     for name in (
-        "headline",
         "headline_before",
         "headline_half",
         "headline_choose",
