@@ -198,12 +198,16 @@ def leaf_at_64():
     return text, verdict(lower(fine, coarse, column))
 
 
+# Largest latent KS that is published for marginals that are kept.
+KEPT = 0.07
+
+
 def vae_breaks_marginals():
     """However codes are drawn: the README does not say."""
     ours, vaes = _ae(64, "epanechnikov"), [_vae(what, 64) for what in ("N(0, I)", "posterior")]
     names = ("AE + epanechnikov", "VAE from N(0, I)", "VAE posterior of training images")
     text = compare(names, (ours, *vaes), "latent_ks")
-    claims = {mean(vae, "latent_ks").value >= 0.3 for vae in vaes}
+    claims = {mean(vae, "latent_ks").value > KEPT for vae in vaes}
     return text, verdict(claims.pop() if len(claims) == 1 else None)
 
 
@@ -212,7 +216,7 @@ def marginals_preserved():
     names = ("epanechnikov", "unseen codes", "N(0, I)")
     parts = [select(rows, sampler=name) for name in names]
     text = compare(names, parts, "latent_ks")
-    return text, verdict(mean(parts[0], "latent_ks").value <= 0.07)
+    return text, verdict(mean(parts[0], "latent_ks").value <= KEPT)
 
 
 def vae_class_quality():
