@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from latentgen import experiments
+from latentgen.model_selection import sweeps
 from latentgen.utils._text import align
 
 # Images drawn for each row of a sweep, as in the published ones.
@@ -29,6 +30,10 @@ def benchmark(args):
     """Run an experiment."""
     plan, name, n_samples = getattr(experiments, args.experiment), args.experiment, args.samples
     if name == "sweep":
+        if args.name not in sweeps:
+            raise ValueError(
+                f"'sweep' needs a NAME, one of {', '.join(sweeps)}, got {args.name!r}."
+            )
         plan, name = partial(plan, name=args.name), f"sweep_{args.name}"
         n_samples = n_samples or (None if args.quick else N_SWEPT)
     elif args.name is not None:

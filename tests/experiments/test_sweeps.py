@@ -80,6 +80,11 @@ def test_command_runs_a_sweep_and_prints_its_table(bench, cache, tmp_path, capsy
     assert len(Table(tmp_path, "sweep_strategy").rows()) == 1
 
 
+def test_command_names_the_sweeps_before_it_loads_images(capsys):
+    assert main(["benchmark", "sweep", "nonsense", "--data-home", "nowhere"]) == 2
+    assert "one of strategy, beta, latent_dim, ensemble, tree" in capsys.readouterr().err
+
+
 def test_command_takes_a_name_for_sweeps_alone(capsys):
     assert main(["benchmark", "generation", "beta"]) == 2
     assert "only 'sweep' takes a NAME, got 'beta' after 'generation'" in capsys.readouterr().err
