@@ -99,6 +99,7 @@ DIFFERENT = {
     "image_shape": "a judge takes flat images as square without a word",
     "latent_dim": "an autoencoder warns of large ones, a prior does not",
     "lr": "a judge has one schedule",
+    "n_samples": "a workbench draws another number for TSTR",
     "sigma": "the noise of each regularizer",
     "temperature": "what it multiplies in this density",
     "verbose": "a network shows epochs, a pipeline steps",
