@@ -131,7 +131,7 @@ class InceptionFeatures(FixedFeatures):
         -------
         probabilities : ndarray of shape (n_samples, 1008), dtype float32
             Softmax of the outputs without the bias of the last layer, as in the program of the
-            inception score [3]_. The 1008 outputs are those of 2015, eight of which mean nothing.
+            inception score. The 1008 outputs are those of 2015, eight of which mean nothing.
 
         Raises
         ------
