@@ -6,7 +6,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 import argparse
+import sys
 import time
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,12 +24,20 @@ from latentgen.metrics import ImageNetFeatures, kernel_distance
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="few images, skipped without data")
     parser.add_argument("--data-home")
     parser.add_argument("--sides", type=int, nargs="+", default=[32, 48, 64, 80, 96])
     parser.add_argument("--images", type=int, default=5000, help="of CIFAR-10 to learn from")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    X, y = fetch_cifar10(data_home=args.data_home, return_X_y=True)
+    fetch = partial(fetch_cifar10, data_home=args.data_home, return_X_y=True)
+    if args.smoke:
+        args.sides, args.images = args.sides[:1], 100
+        try:
+            fetch()
+        except OSError as error:
+            sys.exit(print(f"feature_sides: skipped, {error}"))
+    X, y = fetch()
     rows = np.random.default_rng(0).permutation(len(X))[: args.images]
     X, y = np.asarray(X)[rows], y[rows]
     n_test = 2 * args.images // 5

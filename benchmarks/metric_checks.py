@@ -100,12 +100,15 @@ def check_manifold(X, X_test, n=5000):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="only the copies among the digits")
     parser.add_argument("--data-home")
     args = parser.parse_args()
     warnings.filterwarnings("ignore", "The covariance of ")
     digits = (load_digits().data / 16).astype(np.float32)
     digits = digits[np.random.default_rng(0).permutation(len(digits))]
     check_copies("digits", digits[:1200], digits[1200:])
+    if args.smoke:
+        return
     check_normals()
     check_size()
     X, X_test = (
