@@ -21,7 +21,7 @@ from _record import RESULTS, print_rows, typed_command
 from latentgen import ConditionalSampler, FastHVRTSampler, LocalGaussianSampler
 from latentgen.datasets import fetch_cifar10, fetch_mnist
 from latentgen.experiments import Workbench
-from latentgen.metrics._measures import Images, halves
+from latentgen.metrics._judged import Images, halves
 
 # Codes per cell, standard deviation of the noise in units of that of the cell, refinements.
 TRIED = [

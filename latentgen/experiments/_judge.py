@@ -9,7 +9,8 @@ import numpy as np
 from latentgen.metrics import inception_score, latent_ks_statistic
 from latentgen.metrics._features import describe_extractor
 from latentgen.metrics._imagenet import ImageNetFeatures, find_weights
-from latentgen.metrics._measures import MEASURES, Images, Judged, halves
+from latentgen.metrics._judged import Images, Judged, halves
+from latentgen.metrics._measures import MEASURES
 
 # Real and generated images whose nearest ones among all images of the fit are searched.
 _MOST_COMPARED = 2000

@@ -5,7 +5,7 @@
 import numpy as np
 
 from latentgen.metrics._distances import SAMPLES_PER_FEATURE, frechet_distance, kernel_distance
-from latentgen.metrics._measures import LABELS, TRAINING_IMAGES
+from latentgen.metrics._judged import LABELS, TRAINING_IMAGES
 from latentgen.metrics._uncertainty import fraction_interval
 from latentgen.utils._warnings import warn_user
 

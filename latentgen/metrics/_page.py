@@ -10,14 +10,7 @@ from string import Template
 from typing import NamedTuple
 
 from latentgen.metrics._features import PIXELS, describe_extractor
-from latentgen.metrics._measures import (
-    COPYING,
-    COVERAGE,
-    FIDELITY,
-    MEASURES,
-    USEFULNESS,
-    Measure,
-)
+from latentgen.metrics._measures import COPYING, COVERAGE, FIDELITY, MEASURES, USEFULNESS, Measure
 from latentgen.metrics._pictures import as_data_uri, draw_distances
 from latentgen.metrics._verdicts import ACCEPTABLE, COPY, GOOD, POOR, Verdict, by_direction, worst
 from latentgen.utils._text import align

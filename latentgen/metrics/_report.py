@@ -24,16 +24,9 @@ from latentgen.metrics._features import (
     find_rows,
     in_form_of,
 )
+from latentgen.metrics._judged import DECODER, Images, Judged, draw_like, halves, have_classes_of
 from latentgen.metrics._latent import warn_of_seen
-from latentgen.metrics._measures import (
-    DECODER,
-    MEASURES,
-    Images,
-    Judged,
-    draw_like,
-    halves,
-    have_classes_of,
-)
+from latentgen.metrics._measures import MEASURES
 from latentgen.metrics._page import as_page, as_text, judge_all, make_rows
 from latentgen.metrics._pictures import (
     N_SEARCHED,

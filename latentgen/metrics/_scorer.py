@@ -18,7 +18,8 @@ from latentgen.metrics._features import (
     find_rows,
     in_form_of,
 )
-from latentgen.metrics._measures import SCORES, Images, Judged
+from latentgen.metrics._judged import Images, Judged
+from latentgen.metrics._measures import SCORES
 from latentgen.utils._images import as_images
 from latentgen.utils._warnings import warn_user
 

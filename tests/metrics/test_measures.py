@@ -16,22 +16,14 @@ from latentgen.cli import _console
 from latentgen.inspection import SweepDisplay
 from latentgen.metrics import (
     GenerationScorer,
+    _judged,
     _measures,
     _page,
     _report,
     generation_report,
 )
-from latentgen.metrics._measures import (
-    LABELS,
-    MEASURES,
-    SCORES,
-    TRAINING_IMAGES,
-    Images,
-    Judged,
-    Measure,
-    draw_like,
-    halves,
-)
+from latentgen.metrics._judged import LABELS, TRAINING_IMAGES, Images, Judged, draw_like, halves
+from latentgen.metrics._measures import MEASURES, SCORES, Measure
 from latentgen.model_selection import search_table
 
 pytestmark = pytest.mark.filterwarnings("ignore:The covariance of 64 features")
@@ -90,7 +82,7 @@ ON_REQUEST = {
 
 
 def test_every_measure_of_generated_images_has_a_row():
-    used = {id(thing) for thing in vars(_measures).values()}
+    used = {id(thing) for module in (_judged, _measures) for thing in vars(module).values()}
     missing = [
         name
         for name in metrics.__all__

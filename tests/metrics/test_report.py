@@ -21,7 +21,7 @@ from latentgen.metrics import (
     latent_ks_statistic,
     tstr_score,
 )
-from latentgen.metrics._measures import Images, draw_like, halves
+from latentgen.metrics._judged import Images, draw_like, halves
 
 pytestmark = pytest.mark.filterwarnings("ignore:The covariance of 64 features")
 CHEAP = GaussianNB(var_smoothing=0.05)

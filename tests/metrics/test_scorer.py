@@ -253,7 +253,7 @@ def test_novelty_of_many_images_is_estimated_on_some_of_all_kinds(digits, made, 
         def sample(self, n_samples=1, *, y=None, random_state=None):
             return np.concatenate([X[:50], 1 - X[:50]])
 
-    monkeypatch.setattr("latentgen.metrics._measures.novelty", counted)
+    monkeypatch.setattr("latentgen.metrics._judged.novelty", counted)
     monkeypatch.setattr("latentgen.metrics._scorer._MOST_COMPARED", 20)
     scores = made(GenerationScorer)(Half().fit(X[:100]), X[100:])
     assert compared == [[200, 20, 20]] and scores["near_copies"] == 0.5
